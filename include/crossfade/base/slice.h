@@ -1,0 +1,62 @@
+/*
+ * A slice is a pointer and a length: bytes that somebody else owns. It is passed by value, is not
+ * terminated by a NUL and may hold any byte.
+ */
+#ifndef CROSSFADE_BASE_SLICE_H
+#define CROSSFADE_BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct slice {
+    const char *data;
+    size_t len;
+};
+
+/* The slice of a string literal, or of a terminated string. */
+#define SLICE(literal) ((struct slice){ .data = (literal), .len = sizeof(literal) - 1 })
+
+static inline struct slice slice_of(const char *data, size_t len)
+{
+    return (struct slice){ .data = data, .len = len };
+}
+
+static inline struct slice slice_string(const char *text)
+{
+    return (struct slice){ .data = text, .len = strlen(text) };
+}
+
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static inline bool slice_starts(struct slice s, struct slice prefix)
+{
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
+}
+
+/* Equal but for the case of ASCII letters (names of HTTP fields, RFC 9110 section 5.1). */
+bool slice_equal_nocase(struct slice a, struct slice b);
+
+/* The same bytes without the given ones at both ends. */
+struct slice slice_trim(struct slice s, const char *unwanted);
+
+/* A decimal number of digits only, at most 20, without overflow. False: out is untouched. */
+bool slice_to_u64(struct slice s, uint64_t *out);
+
+/* Where `byte` is first, or s.len. */
+size_t slice_find(struct slice s, char byte);
+
+/*
+ * Writes `s` into out[size] for a person or a log: printable ASCII as it is, quote and backslash
+ * escaped, every other byte as \xNN; what does not fit ends in "...". Always terminated; returns out.
+ */
+char *slice_escape(struct slice s, char *out, size_t size);
+
+/* A terminated copy on the heap, or NULL without memory. */
+char *slice_dup(struct slice s);
+
+#endif

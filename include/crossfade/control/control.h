@@ -1,0 +1,50 @@
+/*
+ * The control plane: the unix sockets with their line protocol, and the admin HTTP address with
+ * /metrics and /healthz. Main thread only, on the main thread's event base. What it shows it reads
+ * from the plan, the rollout and the telemetry; what it changes goes through control_host.
+ */
+#ifndef CROSSFADE_CONTROL_CONTROL_H
+#define CROSSFADE_CONTROL_CONTROL_H
+
+#include "crossfade/relay/snapshot.h"
+#include "crossfade/rollout/rollout.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct event_base;
+
+/* What the daemon does for the control plane. Given at creation; context is the daemon's own. */
+struct control_host {
+    void *context;
+    /* The plan in force. */
+    const struct plan *(*plan)(void *context);
+    struct rollout *(*rollout)(void *context); /* NULL without a rollout section */
+    struct telemetry *(*telemetry)(void *context);
+    /*
+     * Gives the rollout's position to every worker and returns when each serves by it. False: a worker
+     * did not answer in time (it will take it as soon as it turns).
+     */
+    bool (*publish)(void *context);
+    /* Loads and swaps the configuration; text[] says what came of it, faults each on a line. */
+    bool (*reload)(void *context, char *text, size_t text_size);
+    /* The same without the swap. */
+    bool (*check)(void *context, char *text, size_t text_size);
+    /* Begins a stop: at most `drain` microseconds for what is under way. Returns at once. */
+    void (*shutdown)(void *context, uint64_t drain);
+    uint64_t (*started)(void *context); /* wall clock, microseconds */
+    bool (*draining)(void *context);
+};
+
+struct control;
+
+/* NULL with a sentence in error[]. */
+struct control *control_create(struct event_base *base, const struct control_host *host,
+                               const struct config *config, char *error, size_t error_size);
+/* Sockets that came or went with a reload are opened and closed. False with a sentence; the old stay. */
+bool control_reconfigure(struct control *control, const struct config *config, char *error,
+                         size_t error_size);
+void control_destroy(struct control *control);
+
+#endif

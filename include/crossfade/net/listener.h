@@ -1,0 +1,34 @@
+/*
+ * Listening sockets. The main thread opens them (so that a fault shows at start or reload, before
+ * anything is swapped) and gives one descriptor to each worker: for TCP each worker has a socket of
+ * its own (SO_REUSEPORT), a unix socket is one that all workers accept from.
+ */
+#ifndef CROSSFADE_NET_LISTENER_H
+#define CROSSFADE_NET_LISTENER_H
+
+#include "crossfade/base/ensure.h"
+#include "crossfade/conf/config.h"
+#include "crossfade/net/address.h"
+
+#include <stddef.h>
+
+struct listener {
+    char *name;       /* as configured */
+    struct address address;
+    int *fds;         /* one a worker */
+    unsigned workers;
+    bool unlink_path; /* a unix socket that this process made */
+};
+
+/*
+ * Opens and listens. NULL with a sentence in error[]: what failed and what to do. A stale unix socket
+ * (nobody answers on it) is replaced; a live one is refused.
+ */
+struct listener *listener_open(const struct config_listener *config, unsigned workers, char *error,
+                               size_t error_size) MUST_CHECK;
+void listener_close(struct listener *listener);
+
+/* Accepts one connection from a non-blocking listening socket; -1 with errno. Sets TCP_NODELAY. */
+int listener_accept(int fd, struct address *peer);
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * What the data planes count. Each module that counts declares its block and table here beside the
+ * others' so that the control plane finds them all; a block exists once for each worker and name.
+ */
+#ifndef CROSSFADE_RELAY_TELEMETRY_H
+#define CROSSFADE_RELAY_TELEMETRY_H
+
+#include "crossfade/base/counter.h"
+#include "crossfade/base/histogram.h"
+
+/* Cache plane, by arm. */
+struct mc_arm_cell {
+    counter connections_current;
+    counter connections_total;
+    counter commands; /* all, whatever their answer */
+    counter gets;     /* keys asked for */
+    counter hits;
+    counter misses;
+    counter sets;
+    counter sets_as_fill;     /* by a recent miss or a rule */
+    counter sets_as_mutation; /* others of isolated keys */
+    counter deletes;
+    counter delete_hits;
+    counter delete_misses;
+    counter touches;
+    counter touch_hits;
+    counter touch_misses;
+    counter cas_hits;
+    counter cas_misses;
+    counter cas_badval;
+    counter incr_hits;
+    counter incr_misses;
+    counter decr_hits;
+    counter decr_misses;
+    counter companions;         /* deletes sent to other namespaces */
+    counter companions_failed;  /* the client was told SERVER_ERROR */
+    counter noreply_failed;     /* a noreply command that the server did not confirm */
+    counter refused;            /* client errors: syntax, keys, values */
+    counter failed;             /* SERVER_ERROR or a miss because of a server */
+    counter bytes_read;
+    counter bytes_written;
+    struct histogram latency; /* from the command to its reply */
+};
+extern const struct metric mc_arm_metrics[];
+
+/* Cache plane, by memcached server. */
+struct mc_server_cell {
+    counter up;       /* gauge: connections that are usable */
+    counter waiting;  /* gauge: requests sent or queued, without their reply */
+    counter requests;
+    counter batched_keys; /* keys that shared a get with others */
+    counter connects;
+    counter connect_failures;
+    counter timeouts;
+    counter protocol_errors; /* doubt: the connection was closed */
+    counter closed_by_server;
+    counter bytes_read;
+    counter bytes_written;
+};
+extern const struct metric mc_server_metrics[];
+
+/* Web plane, by arm. */
+struct http_arm_cell {
+    counter requests;
+    counter responses_2xx;
+    counter responses_3xx;
+    counter responses_4xx;
+    counter responses_5xx;  /* by the application or by us for it */
+    counter connect_errors;
+    counter timeouts;
+    counter resets;         /* closed or broken in mid-response */
+    counter fallbacks;      /* failed here, answered by stable */
+    counter anonymous;      /* routed without any identity */
+    counter issued;         /* identities given out */
+    counter active;         /* gauge: requests under way */
+    struct histogram latency;
+};
+extern const struct metric http_arm_metrics[];
+
+/* Web plane, by backend address. */
+struct http_backend_cell {
+    counter active;    /* gauge */
+    counter idle;      /* gauge: pooled connections */
+    counter requests;
+    counter connects;
+    counter connect_failures;
+    counter timeouts;
+    counter protocol_errors;
+    counter down; /* gauge: workers that hold it for down at present */
+};
+extern const struct metric http_backend_metrics[];
+
+/* One for each worker (cells with the single name "worker"). */
+struct worker_cell {
+    counter turns;
+    counter memory_buffers;       /* gauge, bytes */
+    counter cache_clients;        /* gauge */
+    counter web_clients;          /* gauge */
+    counter web_accepted;
+    counter web_refused;          /* over the connection limit, or no descriptors */
+    counter web_bad_requests;     /* 400, 408, 413, 414, 431 and the like, before an arm was chosen */
+    counter snapshot_generation;  /* gauge: the snapshot that this worker serves */
+};
+extern const struct metric worker_metrics[];
+
+struct telemetry {
+    struct cells *mc_arms;
+    struct cells *mc_servers;
+    struct cells *http_arms;
+    struct cells *http_backends; /* named "<arm> <address>" */
+    struct cells *workers;
+};
+
+/* NULL without memory. */
+struct telemetry *telemetry_create(unsigned workers);
+void telemetry_destroy(struct telemetry *telemetry);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * Which server holds a key: libmemcached's own distribution code (memcached_generate_hash) over the
+ * client's key, so that the choice is the one a libmemcached client makes with the same servers,
+ * weights, distribution and hash. Never its blocking I/O. With a hash tag ("{}") only the bytes
+ * between the first opening and the next closing byte count, if there are any.
+ * Shared by all workers after creation.
+ */
+#ifndef CROSSFADE_ROUTE_PLACEMENT_H
+#define CROSSFADE_ROUTE_PLACEMENT_H
+
+#include "crossfade/base/slice.h"
+#include "crossfade/conf/config.h"
+
+struct placement;
+
+/* NULL without memory, or when libmemcached refuses the combination. */
+struct placement *placement_create(const struct config *config);
+void placement_destroy(struct placement *placement);
+/* Index into config->cache.servers. Allocates nothing; costs nothing with one server. */
+unsigned placement_server(const struct placement *placement, struct slice key);
+
+#endif

@@ -1,0 +1,154 @@
+#include "crossfade/base/slab.h"
+
+#include "crossfade/base/ensure.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLAB_POISON 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SLAB_POISON 1
+#endif
+#ifdef SLAB_POISON
+/* An object that was given back is poisoned, so that the sanitizer sees a use after the return. */
+#include <sanitizer/asan_interface.h>
+#define poison(at, len) ASAN_POISON_MEMORY_REGION(at, len)
+#define unpoison(at, len) ASAN_UNPOISON_MEMORY_REGION(at, len)
+#else
+#define poison(at, len) ((void)(at), (void)(len))
+#define unpoison(at, len) ((void)(at), (void)(len))
+#endif
+
+struct slab_free {
+    struct slab_free *next;
+};
+
+struct slab_page {
+    LIST_ENTRY(slab_page) link;
+    struct slab *slab;
+    struct slab_free *free; /* objects that came back */
+    size_t fresh;           /* offset of the first object never handed out */
+    size_t used;
+};
+
+#define ALIGNMENT ((size_t)16)
+#define ROUND_UP(n) (((n) + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
+#define HEADER ROUND_UP(sizeof(struct slab_page))
+
+void slab_init(struct slab *slab, size_t object_size, size_t page_size)
+{
+    ensure(page_size >= 4096 && (page_size & (page_size - 1)) == 0);
+    ensure(object_size > 0);
+    slab->object_size = ROUND_UP(object_size);
+    slab->page_size = page_size;
+    ensure(HEADER + slab->object_size <= page_size);
+    LIST_INIT(&slab->partial);
+    LIST_INIT(&slab->full);
+    slab->spare = NULL;
+    slab->used = 0;
+    slab->pages = 0;
+}
+
+static void unmap_page(struct slab *slab, struct slab_page *page)
+{
+    slab->pages--;
+    unpoison(page, slab->page_size);
+    (void)munmap(page, slab->page_size);
+}
+
+void slab_deinit(struct slab *slab)
+{
+    ensure(slab->used == 0);
+    if (slab->spare != NULL)
+        unmap_page(slab, slab->spare);
+    slab->spare = NULL;
+}
+
+/* mmap gives memory aligned to the system's pages only: map twice as much and cut off both ends. */
+static struct slab_page *map_page(struct slab *slab)
+{
+    size_t size = slab->page_size;
+    char *raw = mmap(NULL, size * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *aligned;
+    struct slab_page *page;
+
+    if (raw == MAP_FAILED)
+        return NULL;
+    aligned = raw + ((size - ((uintptr_t)raw & (size - 1))) & (size - 1));
+    if (aligned > raw)
+        (void)munmap(raw, (size_t)(aligned - raw));
+    (void)munmap(aligned + size, size - (size_t)(aligned - raw));
+    page = (struct slab_page *)(void *)aligned;
+    page->slab = slab;
+    page->free = NULL;
+    page->fresh = HEADER;
+    page->used = 0;
+    slab->pages++;
+    poison(aligned + HEADER, size - HEADER);
+    return page;
+}
+
+static int page_is_full(const struct slab *slab, const struct slab_page *page)
+{
+    return page->free == NULL && page->fresh + slab->object_size > slab->page_size;
+}
+
+void *slab_get(struct slab *slab)
+{
+    struct slab_page *page = LIST_FIRST(&slab->partial);
+    void *object;
+
+    if (page == NULL) {
+        page = slab->spare;
+        slab->spare = NULL;
+        if (page == NULL)
+            page = map_page(slab);
+        if (page == NULL)
+            return NULL;
+        LIST_INSERT_HEAD(&slab->partial, page, link);
+    }
+    if (page->free != NULL) {
+        object = page->free;
+        unpoison(object, slab->object_size);
+        page->free = page->free->next;
+    } else {
+        object = (char *)page + page->fresh;
+        unpoison(object, slab->object_size);
+        page->fresh += slab->object_size;
+    }
+    page->used++;
+    slab->used++;
+    if (page_is_full(slab, page)) {
+        LIST_REMOVE(page, link);
+        LIST_INSERT_HEAD(&slab->full, page, link);
+    }
+    return object;
+}
+
+void slab_put(struct slab *slab, void *object)
+{
+    struct slab_page *page =
+        (struct slab_page *)((uintptr_t)object & ~((uintptr_t)slab->page_size - 1));
+    struct slab_free *slot = object;
+
+    ensure(page->slab == slab && page->used > 0);
+    if (page_is_full(slab, page)) {
+        LIST_REMOVE(page, link);
+        LIST_INSERT_HEAD(&slab->partial, page, link);
+    }
+    slot->next = page->free;
+    page->free = slot;
+    poison(object, slab->object_size);
+    page->used--;
+    slab->used--;
+    if (page->used > 0)
+        return;
+    LIST_REMOVE(page, link);
+    if (slab->spare == NULL)
+        slab->spare = page;
+    else
+        unmap_page(slab, page);
+}

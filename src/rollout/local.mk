@@ -1,0 +1,2 @@
+noinst_LIBRARIES += librollout.a
+librollout_a_SOURCES =

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += libroute.a
+libroute_a_SOURCES =
