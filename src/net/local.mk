@@ -1,2 +1,8 @@
 noinst_LIBRARIES += libnet.a
-libnet_a_SOURCES =
+libnet_a_SOURCES = \
+    include/crossfade/net/address.h \
+    include/crossfade/net/listener.h \
+    include/crossfade/net/stream.h \
+    src/net/address.c \
+    src/net/listener.c \
+    src/net/stream.c

@@ -1,0 +1,136 @@
+#include "crossfade/relay/telemetry.h"
+
+#include <stdlib.h>
+
+#define COUNTER(block, field, text)                                                                \
+    {                                                                                              \
+        #field, text, METRIC_COUNTER, offsetof(struct block, field)                                \
+    }
+#define GAUGE(block, field, text)                                                                  \
+    {                                                                                              \
+        #field, text, METRIC_GAUGE, offsetof(struct block, field)                                  \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        NULL, NULL, METRIC_COUNTER, 0                                                              \
+    }
+
+const struct metric mc_arm_metrics[] = {
+    GAUGE(mc_arm_cell, connections_current, "Cache clients connected now."),
+    COUNTER(mc_arm_cell, connections_total, "Cache clients accepted."),
+    COUNTER(mc_arm_cell, commands, "Commands received, whatever their answer."),
+    COUNTER(mc_arm_cell, gets, "Keys asked for."),
+    COUNTER(mc_arm_cell, hits, "Keys asked for and found."),
+    COUNTER(mc_arm_cell, misses, "Keys asked for and not found."),
+    COUNTER(mc_arm_cell, sets, "Storage commands."),
+    COUNTER(mc_arm_cell, sets_as_fill, "Sets taken for the fill of a recent miss, or by a rule."),
+    COUNTER(mc_arm_cell, sets_as_mutation, "Sets that invalidated the other arms."),
+    COUNTER(mc_arm_cell, deletes, "Delete commands."),
+    COUNTER(mc_arm_cell, delete_hits, "Deletes that removed an entry of the own arm."),
+    COUNTER(mc_arm_cell, delete_misses, "Deletes that found nothing in the own arm."),
+    COUNTER(mc_arm_cell, touches, "Keys whose expiry was set by touch, gat or gats."),
+    COUNTER(mc_arm_cell, touch_hits, "Touches that found the key."),
+    COUNTER(mc_arm_cell, touch_misses, "Touches that did not find the key."),
+    COUNTER(mc_arm_cell, cas_hits, "Compare-and-swaps that stored."),
+    COUNTER(mc_arm_cell, cas_misses, "Compare-and-swaps of a missing key."),
+    COUNTER(mc_arm_cell, cas_badval, "Compare-and-swaps that lost against another writer."),
+    COUNTER(mc_arm_cell, incr_hits, "Increments of a present key."),
+    COUNTER(mc_arm_cell, incr_misses, "Increments of a missing key."),
+    COUNTER(mc_arm_cell, decr_hits, "Decrements of a present key."),
+    COUNTER(mc_arm_cell, decr_misses, "Decrements of a missing key."),
+    COUNTER(mc_arm_cell, companions, "Deletes sent to the namespaces of other arms."),
+    COUNTER(mc_arm_cell, companions_failed, "Invalidations of other arms that no server confirmed."),
+    COUNTER(mc_arm_cell, noreply_failed, "Commands without a reply that no server confirmed."),
+    COUNTER(mc_arm_cell, refused, "Commands refused as the client's fault."),
+    COUNTER(mc_arm_cell, failed, "Commands that failed because of a server."),
+    COUNTER(mc_arm_cell, bytes_read, "Bytes received from cache clients."),
+    COUNTER(mc_arm_cell, bytes_written, "Bytes sent to cache clients."),
+    END,
+};
+
+const struct metric mc_server_metrics[] = {
+    GAUGE(mc_server_cell, up, "Usable connections to the server."),
+    GAUGE(mc_server_cell, waiting, "Requests without their reply yet."),
+    COUNTER(mc_server_cell, requests, "Requests sent to the server."),
+    COUNTER(mc_server_cell, batched_keys, "Keys that shared a get command with others."),
+    COUNTER(mc_server_cell, connects, "Connections made."),
+    COUNTER(mc_server_cell, connect_failures, "Connections that could not be made."),
+    COUNTER(mc_server_cell, timeouts, "Connections closed because a reply did not come in time."),
+    COUNTER(mc_server_cell, protocol_errors, "Connections closed because a reply made no sense."),
+    COUNTER(mc_server_cell, closed_by_server, "Connections that the server closed."),
+    COUNTER(mc_server_cell, bytes_read, "Bytes received from the server."),
+    COUNTER(mc_server_cell, bytes_written, "Bytes sent to the server."),
+    END,
+};
+
+const struct metric http_arm_metrics[] = {
+    COUNTER(http_arm_cell, requests, "Requests routed to the arm."),
+    COUNTER(http_arm_cell, responses_2xx, "Responses with a status of 200 to 299."),
+    COUNTER(http_arm_cell, responses_3xx, "Responses with a status of 300 to 399."),
+    COUNTER(http_arm_cell, responses_4xx, "Responses with a status of 400 to 499."),
+    COUNTER(http_arm_cell, responses_5xx, "Responses with a status of 500 and above."),
+    COUNTER(http_arm_cell, connect_errors, "Requests for which no backend could be reached."),
+    COUNTER(http_arm_cell, timeouts, "Requests without a response in time."),
+    COUNTER(http_arm_cell, resets, "Responses that broke off."),
+    COUNTER(http_arm_cell, fallbacks, "Requests that failed here and were answered by stable."),
+    COUNTER(http_arm_cell, anonymous, "Requests routed without an identity."),
+    COUNTER(http_arm_cell, issued, "Identities given out."),
+    GAUGE(http_arm_cell, active, "Requests under way."),
+    END,
+};
+
+const struct metric http_backend_metrics[] = {
+    GAUGE(http_backend_cell, active, "Requests under way."),
+    GAUGE(http_backend_cell, idle, "Connections kept for the next request."),
+    COUNTER(http_backend_cell, requests, "Requests sent to the backend."),
+    COUNTER(http_backend_cell, connects, "Connections made."),
+    COUNTER(http_backend_cell, connect_failures, "Connections that could not be made."),
+    COUNTER(http_backend_cell, timeouts, "Requests without a response in time."),
+    COUNTER(http_backend_cell, protocol_errors, "Responses that made no sense."),
+    GAUGE(http_backend_cell, down, "Workers that hold the backend for down."),
+    END,
+};
+
+const struct metric worker_metrics[] = {
+    COUNTER(worker_cell, turns, "Turns of the event loop."),
+    GAUGE(worker_cell, memory_buffers, "Bytes held for buffers."),
+    GAUGE(worker_cell, cache_clients, "Cache clients connected now."),
+    GAUGE(worker_cell, web_clients, "Web clients connected now."),
+    COUNTER(worker_cell, web_accepted, "Web clients accepted."),
+    COUNTER(worker_cell, web_refused, "Web clients turned away at the connection limit."),
+    COUNTER(worker_cell, web_bad_requests, "Web requests refused before an arm was chosen."),
+    GAUGE(worker_cell, snapshot_generation, "The snapshot that the worker serves."),
+    END,
+};
+
+struct telemetry *telemetry_create(unsigned workers)
+{
+    struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
+
+    if (telemetry == NULL)
+        return NULL;
+    telemetry->mc_arms = cells_create(workers, sizeof(struct mc_arm_cell));
+    telemetry->mc_servers = cells_create(workers, sizeof(struct mc_server_cell));
+    telemetry->http_arms = cells_create(workers, sizeof(struct http_arm_cell));
+    telemetry->http_backends = cells_create(workers, sizeof(struct http_backend_cell));
+    telemetry->workers = cells_create(workers, sizeof(struct worker_cell));
+    if (telemetry->mc_arms == NULL || telemetry->mc_servers == NULL ||
+        telemetry->http_arms == NULL || telemetry->http_backends == NULL ||
+        telemetry->workers == NULL || cells_index(telemetry->workers, "worker") < 0) {
+        telemetry_destroy(telemetry);
+        return NULL;
+    }
+    return telemetry;
+}
+
+void telemetry_destroy(struct telemetry *telemetry)
+{
+    if (telemetry == NULL)
+        return;
+    cells_destroy(telemetry->mc_arms);
+    cells_destroy(telemetry->mc_servers);
+    cells_destroy(telemetry->http_arms);
+    cells_destroy(telemetry->http_backends);
+    cells_destroy(telemetry->workers);
+    free(telemetry);
+}
