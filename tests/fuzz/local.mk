@@ -1,1 +1,18 @@
-# see tests/fuzz
+# A fuzz target is fuzz_<what>.c with LLVMFuzzerTestOneInput (fuzz.h) and a seed corpus in
+# corpus/<what>/. With --enable-fuzzing it is linked with libFuzzer, otherwise with replay.c.
+# To add one: the four lines below with its name and the libraries of its floor.
+if FUZZING
+FUZZ_MAIN = tests/fuzz/fuzz.h
+else
+FUZZ_MAIN = tests/fuzz/fuzz.h tests/fuzz/replay.c
+endif
+FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.h tests/fuzz/replay.c
+dist_check_SCRIPTS += tests/fuzz/replay-corpora
+TESTS += tests/fuzz/replay-corpora
+
+check_PROGRAMS += tests/fuzz/fuzz_slice
+tests_fuzz_fuzz_slice_SOURCES = tests/fuzz/fuzz_slice.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_slice_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_slice_LDADD = $(UNIT_LIBS_base)
