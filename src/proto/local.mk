@@ -1,2 +1,12 @@
 noinst_LIBRARIES += libproto.a
-libproto_a_SOURCES =
+libproto_a_SOURCES = \
+    include/crossfade/proto/http1_chunked.h \
+    include/crossfade/proto/http1_fields.h \
+    include/crossfade/proto/http1_request.h \
+    include/crossfade/proto/http1_response.h \
+    include/crossfade/proto/http1_write.h \
+    src/proto/http1_chunked.c \
+    src/proto/http1_fields.c \
+    src/proto/http1_request.c \
+    src/proto/http1_response.c \
+    src/proto/http1_write.c

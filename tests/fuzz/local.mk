@@ -16,3 +16,18 @@ check_PROGRAMS += tests/fuzz/fuzz_slice
 tests_fuzz_fuzz_slice_SOURCES = tests/fuzz/fuzz_slice.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_slice_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_slice_LDADD = $(UNIT_LIBS_base)
+
+check_PROGRAMS += tests/fuzz/fuzz_http_request
+tests_fuzz_fuzz_http_request_SOURCES = tests/fuzz/fuzz_http_request.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_http_request_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_http_request_LDADD = $(UNIT_LIBS_proto)
+
+check_PROGRAMS += tests/fuzz/fuzz_http_response
+tests_fuzz_fuzz_http_response_SOURCES = tests/fuzz/fuzz_http_response.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_http_response_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_http_response_LDADD = $(UNIT_LIBS_proto)
+
+check_PROGRAMS += tests/fuzz/fuzz_http_chunked
+tests_fuzz_fuzz_http_chunked_SOURCES = tests/fuzz/fuzz_http_chunked.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_http_chunked_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_http_chunked_LDADD = $(UNIT_LIBS_proto)

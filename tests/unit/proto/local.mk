@@ -1,1 +1,10 @@
-# unit tests of src/proto
+check_PROGRAMS += tests/unit/test_proto
+TESTS += tests/unit/test_proto
+tests_unit_test_proto_SOURCES = \
+    tests/unit/proto/http1_helpers.h \
+    tests/unit/proto/test_http1_chunked.c \
+    tests/unit/proto/test_http1_request.c \
+    tests/unit/proto/test_http1_response.c \
+    tests/unit/proto/test_http1_write.c
+tests_unit_test_proto_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_proto_LDADD = $(UNIT_LIBS_proto) $(CRITERION_LIBS)
