@@ -1,0 +1,155 @@
+#include "crossfade/conf/load.h"
+
+#include "faults.h"
+#include "loader.h"
+#include "tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define FILE_MAX ((size_t)1024 * 1024)
+
+static const struct position whole_file = { 0, 0 };
+
+static struct config *create(void)
+{
+    struct config *config = calloc(1, sizeof(*config));
+    struct source *source = calloc(1, sizeof(*source));
+
+    if (config == NULL || source == NULL) {
+        free(config);
+        free(source);
+        return NULL;
+    }
+    config->source = source;
+    return config;
+}
+
+void config_free(struct config *config)
+{
+    struct source *source;
+
+    if (config == NULL)
+        return;
+    source = config->source;
+    arena_deinit(&source->arena);
+    free(source);
+    free(config);
+}
+
+int config_arm_index(const struct config *config, struct slice name)
+{
+    for (size_t i = 0; i < config->arm_count; i++)
+        if (config->arms[i].name != NULL && slice_equal(slice_string(config->arms[i].name), name))
+            return (int)i;
+    return -1;
+}
+
+static void run(struct loader *loader, struct arena *nodes, const char *name, const char *text,
+                size_t len)
+{
+    const struct node *root = tree_read(text, len, nodes, loader->faults);
+
+    loader->config->file = arena_dup(&loader->source->arena, slice_string(name));
+    if (root == NULL)
+        return;
+    fill_config(loader, root);
+    places_sort(loader->source);
+    check_config(loader);
+}
+
+/* Where the arenas' jump lands. What changes meanwhile is the caller's, so that it outlives the jump. */
+static void run_guarded(struct loader *loader, struct arena *nodes, const char *name,
+                        const char *text, size_t len)
+{
+    jmp_buf no_memory;
+
+    nodes->no_memory = &no_memory;
+    loader->source->arena.no_memory = &no_memory;
+    if (setjmp(no_memory) == 0)
+        run(loader, nodes, name, text, len);
+    else
+        faults_no_memory(loader->faults);
+    nodes->no_memory = NULL;
+    loader->source->arena.no_memory = NULL;
+}
+
+static struct config *load(const char *name, const char *text, size_t len,
+                           struct config_faults *faults)
+{
+    struct config *config = create();
+    struct arena nodes = { NULL, NULL };
+    struct loader loader = { .config = config, .faults = faults };
+
+    if (config == NULL) {
+        faults_no_memory(faults);
+        return NULL;
+    }
+    loader.source = config->source;
+    run_guarded(&loader, &nodes, name, text, len);
+    arena_deinit(&nodes);
+    if (faults->count == 0)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+struct config *config_load_text(const char *name, const char *text, size_t len,
+                                struct config_faults *faults)
+{
+    struct config *config = NULL;
+
+    if (!faults_begin(faults))
+        return NULL;
+    if (len > FILE_MAX)
+        faults_add(faults, whole_file, "the file is larger than %zu bytes", FILE_MAX);
+    else
+        config = load(name, text, len, faults);
+    faults_end(faults);
+    return config;
+}
+
+/* One byte more than is allowed is read, so that the loader sees that it is too long. */
+static bool read_file(const char *path, char *text, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    ssize_t got = 1;
+    int error;
+
+    if (fd < 0)
+        return false;
+    while (got > 0 && *len < FILE_MAX + 1) {
+        got = read(fd, text + *len, FILE_MAX + 1 - *len);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            *len += (size_t)got;
+    }
+    error = errno;
+    close(fd);
+    errno = error;
+    return got >= 0;
+}
+
+struct config *config_load_file(const char *path, struct config_faults *faults)
+{
+    char *text = malloc(FILE_MAX + 1);
+    struct config *config = NULL;
+    size_t len = 0;
+    int error = 0;
+
+    if (text == NULL)
+        error = ENOMEM;
+    else if (!read_file(path, text, &len))
+        error = errno;
+    if (error == 0) {
+        config = config_load_text(path, text, len, faults);
+    } else if (faults_begin(faults)) {
+        faults_add(faults, whole_file, "the file cannot be read: %s", strerror(error));
+        faults_end(faults);
+    }
+    free(text);
+    return config;
+}
