@@ -200,10 +200,21 @@ bool buffer_append_static(struct buffer *buffer, struct buffer_pool *pool, const
     return add_segment(buffer, pool, NULL, data, len);
 }
 
-void buffer_move(struct buffer *to, struct buffer *from)
+void buffer_move(struct buffer *to, struct buffer *from, struct buffer_pool *pool)
 {
     if (from->first == NULL)
         return;
+    if (to->last != NULL && to->last->chunk == from->first->chunk &&
+        to->last->at + to->last->len == from->first->at) {
+        /* Neighbours in one chunk become one segment, and one iovec less. */
+        struct segment *first = from->first;
+        to->last->len += first->len;
+        to->len += first->len;
+        from->len -= first->len;
+        drop_first(from, pool);
+        if (from->first == NULL)
+            return;
+    }
     if (to->last != NULL)
         to->last->next = from->first;
     else

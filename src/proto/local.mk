@@ -5,8 +5,12 @@ libproto_a_SOURCES = \
     include/crossfade/proto/http1_request.h \
     include/crossfade/proto/http1_response.h \
     include/crossfade/proto/http1_write.h \
+    include/crossfade/proto/mc_reply.h \
+    include/crossfade/proto/mc_request.h \
     src/proto/http1_chunked.c \
     src/proto/http1_fields.c \
     src/proto/http1_request.c \
     src/proto/http1_response.c \
-    src/proto/http1_write.c
+    src/proto/http1_write.c \
+    src/proto/mc_reply.c \
+    src/proto/mc_request.c

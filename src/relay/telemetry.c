@@ -1,5 +1,7 @@
 #include "crossfade/relay/telemetry.h"
 
+#include "crossfade/base/clock.h"
+
 #include <stdlib.h>
 
 #define COUNTER(block, field, text)                                                                \
@@ -109,6 +111,7 @@ struct telemetry *telemetry_create(unsigned workers)
 
     if (telemetry == NULL)
         return NULL;
+    telemetry->started = clock_wall();
     telemetry->mc_arms = cells_create(workers, sizeof(struct mc_arm_cell));
     telemetry->mc_servers = cells_create(workers, sizeof(struct mc_server_cell));
     telemetry->http_arms = cells_create(workers, sizeof(struct http_arm_cell));

@@ -109,7 +109,7 @@ bool buffer_append_static(struct buffer *buffer, struct buffer_pool *pool, const
                           size_t len) MUST_CHECK;
 
 /* All segments of `from` to the end of `to`; cannot fail. `from` is empty after it. */
-void buffer_move(struct buffer *to, struct buffer *from);
+void buffer_move(struct buffer *to, struct buffer *from, struct buffer_pool *pool);
 
 /* Fills up to `max` vectors from the front; returns how many. */
 int buffer_vectors(const struct buffer *buffer, struct iovec *vectors, int max);

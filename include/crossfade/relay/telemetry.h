@@ -104,6 +104,7 @@ struct worker_cell {
 extern const struct metric worker_metrics[];
 
 struct telemetry {
+    uint64_t started; /* wall clock, microseconds */
     struct cells *mc_arms;
     struct cells *mc_servers;
     struct cells *http_arms;

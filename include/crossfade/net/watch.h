@@ -1,0 +1,28 @@
+/*
+ * Readiness of one descriptor in a worker's loop: one libevent event, embedded, persistent. Its mask is
+ * changed only when it has to be, so that a request costs no epoll_ctl: reading stays on, writing is
+ * asked for only while a socket is full.
+ */
+#ifndef CROSSFADE_NET_WATCH_H
+#define CROSSFADE_NET_WATCH_H
+
+#include "crossfade/base/ensure.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+
+struct watch {
+    struct event event;
+    short mask; /* EV_READ and EV_WRITE as asked for; 0: not in the loop */
+};
+
+/* `callback` gets the descriptor, EV_READ and EV_WRITE, and context. Nothing is watched yet. */
+void watch_init(struct watch *watch, struct event_base *base, int fd, event_callback_fn callback,
+                void *context);
+/* False when the loop cannot take it: the connection has to be closed. */
+bool watch_set(struct watch *watch, bool reading, bool writing) MUST_CHECK;
+/* Before the descriptor is closed. */
+void watch_stop(struct watch *watch);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * One memcache client: its socket, the commands it sends, and the replies it is owed, in order.
+ * Reading stops while more than MC_CLIENT_OPS operations are under way or its output is over the high
+ * water mark, and goes on when that is worked off.
+ */
+#ifndef CROSSFADE_RELAY_MC_CLIENT_H
+#define CROSSFADE_RELAY_MC_CLIENT_H
+
+#include "crossfade/net/stream.h"
+#include "crossfade/net/watch.h"
+#include "crossfade/relay/mc_op.h"
+#include "crossfade/relay/mc_plane.h"
+#include "crossfade/relay/mc_server.h"
+
+#define MC_CLIENT_OPS 1024u
+
+/* What follows from one plan on this worker: clients hold it, so that a reload drops nobody. */
+struct mc_view {
+    unsigned refs;
+    struct snapshot_pin *pin;
+    struct mc_server **servers; /* as plan->servers */
+};
+
+struct mc_client {
+    TAILQ_ENTRY(mc_client) link;
+    struct mc_plane *plane;
+    struct mc_view *view;
+    struct mc_arm_cell *cell;
+    struct watch watch;
+    struct stream stream;
+    struct input input;
+    struct buffer output;
+    struct mc_op_list ops;
+    struct turn_task flush;
+    struct turn_task grave;
+    LIST_HEAD(, mc_connection) stalled; /* connections that wait for this client's output to drain */
+    struct mc_connection *upload;       /* a value is streaming to it */
+    uint64_t upload_left;
+    uint64_t swallow; /* bytes of a refused value that are still to come */
+    uint64_t last_active;
+    size_t parked;  /* bytes of replies that wait for earlier ones */
+    size_t scanned; /* of the first line, without a newline */
+    size_t need;    /* no use to parse before that many bytes are here */
+    unsigned op_count;
+    uint16_t arm;
+    uint16_t affinity;
+    bool closing;    /* parse nothing more; close when the output is out */
+    bool closed;
+    bool writing;    /* waits for writability */
+    bool paused;     /* not read: too much is under way */
+    bool holding;    /* a get is being taken apart: nobody leaves the line */
+    bool get_failed; /* a key of the get at the front failed */
+};
+
+struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view, unsigned arm, int fd);
+/* Only here does a client end: replies under way are swallowed when they come. */
+void mc_client_close(struct mc_client *client, const char *why);
+/* For the worker's graceful stop: ends when nothing is under way. */
+void mc_client_drain(struct mc_client *client);
+
+/* The operation takes its place at the end of the line. */
+void mc_client_expect(struct mc_client *client, struct mc_op *op);
+/* Operations at the front of the line that are done leave. */
+void mc_client_advance(struct mc_client *client);
+/* A reply made here, in its place in the line; `text` with line end. False without memory. */
+bool mc_client_answer(struct mc_client *client, struct slice text) MUST_CHECK;
+/* There is output, or room for more commands: look at it at the end of the turn. */
+void mc_client_wake(struct mc_client *client);
+
+/* relay/mc_forward.c */
+enum mc_forward_verdict {
+    MC_FORWARD_OK,      /* request->line_len (and value) are done with */
+    MC_FORWARD_WAIT,    /* an upload must wait until nothing else is under way */
+    MC_FORWARD_UPLOAD,  /* the line is done with; the value streams to client->upload */
+    MC_FORWARD_NO_MEMORY
+};
+/* `value`: of a storage command whose value is here (with its line end), else empty. */
+enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
+                                   struct slice value) MUST_CHECK;
+
+/* relay/mc_stats.c: the reply to `stats <arguments>`. False without memory. */
+bool mc_stats(struct mc_client *client, struct slice arguments) MUST_CHECK;
+
+#endif

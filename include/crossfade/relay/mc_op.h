@@ -1,0 +1,95 @@
+/*
+ * One operation of the cache plane: one key of one command, on its way to a server and back.
+ *
+ * An operation stands in up to two queues: its connection's (replies come in that order) and its
+ * client's (replies leave in that order). A `get` of many keys is many operations, of which the last
+ * carries MC_OP_LAST. A noreply command and a companion stand in no client's queue.
+ *
+ *   client 7:   op(get a) - op(get b, LAST) - op(set c)            replies leave in this order
+ *                 |            |                |
+ *   server 1:   op(get a) ---- | ---- op(x) --- | ...              replies come in this order
+ *   server 2:               op(get b) ------ op(set c) - op(delete c, companion of set c)
+ *
+ * The first operation of a client's queue passes its reply on as it comes; the others park theirs.
+ *
+ * An operation with companions (deletes in the namespaces of other arms) is finished when all parts
+ * are: `pending` counts them. It is owned by whoever holds the last part: the connection's queue, then
+ * the client's queue.
+ */
+#ifndef CROSSFADE_RELAY_MC_OP_H
+#define CROSSFADE_RELAY_MC_OP_H
+
+#include "crossfade/base/buffer.h"
+#include "crossfade/proto/mc_request.h"
+#include "crossfade/relay/telemetry.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct mc_client;
+struct mc_plane;
+
+enum mc_op_flag {
+    MC_OP_LAST = 1,        /* of a get: END goes out behind it */
+    MC_OP_BATCH_END = 2,   /* the server sends END behind it */
+    MC_OP_DONE = 4,        /* nothing more will come */
+    MC_OP_FAILED = 8,      /* because of a server */
+    MC_OP_TRACK = 16,      /* a miss of it is to be remembered */
+    MC_OP_STARTED = 32,    /* bytes of its reply have gone to the client's output */
+    MC_OP_TOO_LARGE = 64,  /* the delete that goes with a set that is too large */
+    MC_OP_LOCAL = 128,     /* answered here: its reply is complete, no END or counters */
+    MC_OP_PROBE = 256,     /* our own `version` */
+};
+
+struct mc_op {
+    STAILQ_ENTRY(mc_op) in_connection;
+    TAILQ_ENTRY(mc_op) in_client;
+    struct mc_plane *plane;
+    struct mc_client *client; /* who waits for the reply; NULL: nobody */
+    struct mc_op *primary;    /* of a companion */
+    struct mc_arm_cell *cell; /* counters of the arm that asked; NULL for a probe */
+    const char *wire;         /* the key as the server has it, inside wire_chunk */
+    struct chunk *wire_chunk; /* NULL: no key */
+    struct chunk *original;   /* the client's own key, where the wire key is a digest */
+    struct buffer reply;      /* parked */
+    uint64_t started;         /* microseconds, monotonic */
+    enum mc_verb verb;
+    uint16_t flags;
+    uint16_t pending; /* parts without an answer: its own and its companions' */
+    uint8_t wire_len;
+    uint8_t prefix_len;
+};
+
+STAILQ_HEAD(mc_op_queue, mc_op);
+TAILQ_HEAD(mc_op_list, mc_op);
+
+/* pending is 1. NULL without memory. */
+struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_arm_cell *cell,
+                           uint64_t now);
+
+/* It stands in no queue any more, or never did. */
+void mc_op_free(struct mc_op *op);
+
+/* The key as the client named it. */
+struct slice mc_op_key(const struct mc_op *op);
+static inline struct slice mc_op_wire(const struct mc_op *op)
+{
+    return slice_of(op->wire, op->wire_len);
+}
+
+/* Where reply bytes go now: the client's output, the operation's own buffer, or nowhere (NULL). */
+struct buffer *mc_op_sink(struct mc_op *op);
+
+/*
+ * One part is answered, its reply line (with line end) is `line`; empty for a get, whose values went to
+ * the sink. The operation may be gone after it, and so may the client's place in line.
+ */
+void mc_op_part_done(struct mc_op *op, struct slice line);
+/* One part failed: `reason` is a sentence without line end. */
+void mc_op_part_failed(struct mc_op *op, const char *reason);
+
+/* The client is going away: whatever is still under way is swallowed when it comes. */
+void mc_op_orphan(struct mc_op *op);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * The inside of struct mc_plane, for its own modules.
+ */
+#ifndef CROSSFADE_RELAY_MC_POOLS_H
+#define CROSSFADE_RELAY_MC_POOLS_H
+
+#include "config.h"
+#include "crossfade/base/slab.h"
+#include "crossfade/relay/mc_client.h"
+
+struct mc_plane {
+    struct worker *worker;
+    struct slab clients;
+    struct slab ops;
+    TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */
+    size_t client_count;
+    LIST_HEAD(, mc_server) servers; /* named by a view, or still owing replies */
+    struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
+    uint64_t next_batch;            /* for gat, whose keys share a command only with their own */
+    uint16_t next_affinity;
+};
+
+#define MC_VERSION_TEXT "1.6.18-crossfade-" PACKAGE_VERSION
+
+struct mc_view *mc_view_ref(struct mc_view *view);
+void mc_view_unref(struct mc_plane *plane, struct mc_view *view);
+static inline const struct config_cache *mc_view_config(const struct mc_view *view)
+{
+    return &view->pin->snapshot->plan->config->cache;
+}
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * One memcached server as one worker sees it: its connections, when it may be tried again, and what
+ * it owes us.
+ *
+ * State of a connection:
+ *
+ *   closed --request--> connecting --> ready         the first time, and after the server closed it
+ *   closed --back-off over--> connecting --> probing (version) --> ready      after a failure
+ *   any --timeout, nonsense, reset--> closed, every operation on it fails; back-off grows
+ *
+ * Requests of all clients share a connection; they are composed into its output and written once per
+ * loop turn. Gets that wait for the same connection in one turn go out as one many-key get. A value
+ * larger than MC_GATHER_MAX is uploaded over a connection of its own, so that a slow client holds
+ * nobody up.
+ */
+#ifndef CROSSFADE_RELAY_MC_SERVER_H
+#define CROSSFADE_RELAY_MC_SERVER_H
+
+#include "crossfade/net/stream.h"
+#include "crossfade/net/watch.h"
+#include "crossfade/relay/mc_op.h"
+#include "crossfade/relay/worker.h"
+#include "crossfade/route/keyspace.h"
+
+/* Values up to this are collected before they are sent; larger ones stream. */
+#define MC_GATHER_MAX (64u * 1024u)
+/* A client's output above which the server connection that fills it is not read further. */
+#define MC_HIGH_WATER (256u * 1024u)
+#define MC_LOW_WATER (64u * 1024u)
+/* The same for replies that wait for earlier ones of other servers. */
+#define MC_PARKED_MAX (4u * 1024u * 1024u)
+
+enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_PROBING, MC_READY };
+
+struct mc_server;
+
+struct mc_connection {
+    struct mc_server *server;
+    struct watch watch;
+    struct stream stream;
+    struct input input;
+    struct buffer output;
+    struct mc_op_queue ops; /* sent or composed, in order; without their reply */
+    struct turn_task flush;
+    struct turn_task grave; /* dedicated connections only */
+    enum mc_connection_state state;
+    bool dedicated;
+    bool writing; /* waits for writability */
+    uint64_t since;    /* when the state began, or the last byte came */
+    /* The get that is being composed: */
+    struct mc_op *batch_last; /* its last key so far; NULL: none is open */
+    uint64_t batch_id;
+    unsigned batch_keys;
+    size_t batch_bytes;
+    /* The reply that is being read: */
+    bool expect_end;    /* the last key of the batch is answered, END must follow */
+    uint64_t body_left; /* bytes of the first operation's value, with its line end, still to come */
+    char body_tail;     /* the last byte of the value's line end that was seen, '\0': none */
+    /* Not read because this client's output is full: */
+    struct mc_client *stalled_by;
+    bool stalled_parked; /* by what is parked, not by what is to be written */
+    uint64_t stalled_since;
+    LIST_ENTRY(mc_connection) stalled;
+    LIST_ENTRY(mc_connection) upload; /* dedicated: in server->uploads */
+    struct mc_client *uploader;       /* dedicated: whose value is being sent */
+};
+
+struct mc_server {
+    struct mc_plane *plane;
+    char *name; /* as configured */
+    struct address address;
+    struct mc_server_cell *cell;
+    unsigned refs; /* views that name it */
+    LIST_ENTRY(mc_server) link;
+    uint64_t connect_timeout;
+    uint64_t request_timeout;
+    unsigned failures; /* in a row; 0: trusted */
+    uint64_t retry_at;
+    char reason[160]; /* why it is down */
+    unsigned connection_count;
+    struct mc_connection *connections;
+    LIST_HEAD(, mc_connection) uploads;
+};
+
+struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_backend *backend,
+                                   const struct config_cache *config);
+/* Timeouts as in a new configuration. */
+void mc_server_configure(struct mc_server *server, const struct config_cache *config);
+/* Closes what is open; operations under way fail. */
+void mc_server_destroy(struct mc_server *server);
+/* Nothing waits for it. */
+bool mc_server_idle(const struct mc_server *server);
+void mc_server_tick(struct mc_server *server, uint64_t now);
+
+/*
+ * The connection for the requests of one client (the same `affinity` always gets the same one, so that
+ * its requests stay in order). NULL: the server is down; server->reason says why.
+ */
+struct mc_connection *mc_server_connection(struct mc_server *server, unsigned affinity);
+/* A connection that nobody shares, for one upload. NULL as above. */
+struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client);
+/* The upload is answered, or given up in mid-value (`broken`). */
+void mc_server_upload_done(struct mc_connection *connection, bool broken);
+
+/*
+ * Composing. The connection takes over the operation; false without memory (the operation is then still
+ * the caller's, and the connection as before).
+ *
+ * Keys with the same batch_id that come one after the other share one get command; `exptime` is for gat
+ * and gats, which get a batch_id of their own per command.
+ */
+bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
+                       const struct key_place *place, struct slice key, uint64_t batch_id,
+                       struct slice exptime) MUST_CHECK;
+/* "<verb> <key><tail>"; the tail has the line end. */
+bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
+                        const struct key_place *place, struct slice key,
+                        struct slice tail) MUST_CHECK;
+/* Bytes behind a storage line: the value and its line end. */
+bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk,
+                         struct slice value) MUST_CHECK;
+#define MC_BATCH_GET 1u
+#define MC_BATCH_GETS 2u
+#define MC_BATCH_FIRST_FREE 3u
+
+/* Closes the connection: every operation on it fails with the reason. */
+void mc_connection_fail(struct mc_connection *connection, const char *reason, bool back_off);
+/* The client has drained its output: go on reading. */
+void mc_connection_resume(struct mc_connection *connection);
+void mc_connection_stall(struct mc_connection *connection, struct mc_client *client, bool parked);
+
+/* relay/mc_pairing.c: takes the replies out of the input and gives them to the operations. False: the
+ * bytes are not what the protocol allows; why[] says what. */
+bool mc_connection_pair(struct mc_connection *connection, char *why, size_t why_size) MUST_CHECK;
+
+#endif

@@ -1,0 +1,451 @@
+#include "crossfade/proto/mc_request.h"
+
+#include <string.h>
+
+#define WORDS_MAX 8u /* more than any command but the get family takes */
+
+/* memcached takes lengths below this; above, the reply is the same as for a malformed number. */
+#define LENGTH_LIMIT 2147483646u
+
+static const struct slice error = { "ERROR\r\n", 7 };
+static const struct slice bad_format = { "CLIENT_ERROR bad command line format\r\n", 38 };
+static const struct slice bad_exptime = { "CLIENT_ERROR invalid exptime argument\r\n", 39 };
+static const struct slice bad_delta = { "CLIENT_ERROR invalid numeric delta argument\r\n", 45 };
+static const struct slice bad_delete = {
+    "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n", 70
+};
+static const struct slice refused = {
+    "CLIENT_ERROR this command is refused here: it reaches beyond your own version's keys\r\n", 86
+};
+static const struct slice no_meta = {
+    "CLIENT_ERROR the meta protocol is not available in this version\r\n", 65
+};
+static const struct slice no_flush = {
+    "CLIENT_ERROR flush_all is refused here: it would empty the cache of every version\r\n", 83
+};
+
+struct words {
+    struct slice word[WORDS_MAX];
+    unsigned count; /* WORDS_MAX when there are that many or more */
+};
+
+static struct slice next_word(struct slice *rest)
+{
+    const char *space;
+    struct slice word;
+
+    while (rest->len > 0 && rest->data[0] == ' ') {
+        rest->data++;
+        rest->len--;
+    }
+    space = rest->len > 0 ? memchr(rest->data, ' ', rest->len) : NULL;
+    word = slice_of(rest->data, space != NULL ? (size_t)(space - rest->data) : rest->len);
+    rest->data += word.len;
+    rest->len -= word.len;
+    return word;
+}
+
+static void split(struct slice rest, struct words *words)
+{
+    words->count = 0;
+    while (words->count < WORDS_MAX) {
+        struct slice word = next_word(&rest);
+        if (word.len == 0)
+            break;
+        words->word[words->count++] = word;
+    }
+}
+
+/* As strtoull does it: an optional sign, digits, no overflow; "-0" is 0 and any other minus is not. */
+static bool to_unsigned(struct slice word, uint64_t *out)
+{
+    bool minus = word.len > 0 && word.data[0] == '-';
+    uint64_t n = 0;
+
+    if (word.len > 1 && (minus || word.data[0] == '+')) {
+        word.data++;
+        word.len--;
+    }
+    while (word.len > 1 && word.data[0] == '0') {
+        word.data++;
+        word.len--;
+    }
+    if (!slice_to_u64(word, &n) || (minus && n != 0))
+        return false;
+    *out = n;
+    return true;
+}
+
+static bool to_signed(struct slice word, int64_t *out)
+{
+    bool minus = word.len > 1 && word.data[0] == '-';
+    uint64_t n;
+
+    if (minus && word.data[1] == '+')
+        return false;
+    if (!to_unsigned(minus ? slice_of(word.data + 1, word.len - 1) : word, &n) ||
+        n > (uint64_t)INT64_MAX)
+        return false;
+    *out = minus ? -(int64_t)n : (int64_t)n;
+    return true;
+}
+
+/* A number that was found good, in at most 20 digits: without a plus and leading zeros. */
+static struct slice canonical(struct slice word)
+{
+    if (word.len > 0 && word.data[0] == '-')
+        return word;
+    if (word.len > 0 && word.data[0] == '+') {
+        word.data++;
+        word.len--;
+    }
+    while (word.len > 1 && word.data[0] == '0') {
+        word.data++;
+        word.len--;
+    }
+    return word;
+}
+
+#define NUMBER_MAX 32u /* a longer one is all minus and zeros */
+
+static bool last_is_noreply(const struct words *words)
+{
+    return words->count > 0 && slice_equal(words->word[words->count - 1], SLICE("noreply"));
+}
+
+static enum mc_request_verdict refuse(struct slice *answer, struct slice text)
+{
+    *answer = text;
+    return MC_REQUEST_ERROR;
+}
+
+static enum mc_request_verdict parse_get(struct slice rest, struct mc_request *request,
+                                         struct slice *answer)
+{
+    bool with_exptime = request->verb == MC_GAT || request->verb == MC_GATS;
+    struct slice key;
+    int64_t ignored;
+    size_t keys = 0;
+
+    if (with_exptime) {
+        request->number = next_word(&rest);
+        if (request->number.len == 0)
+            return refuse(answer, error);
+        if (!to_signed(request->number, &ignored))
+            return refuse(answer, bad_exptime);
+        request->number = canonical(request->number);
+        if (request->number.len > NUMBER_MAX)
+            return refuse(answer, bad_exptime);
+    }
+    request->keys = rest;
+    while ((key = next_word(&rest)).len > 0) {
+        if (key.len > MC_KEY_MAX)
+            return refuse(answer, bad_format);
+        keys++;
+    }
+    if (keys == 0 && !with_exptime)
+        return refuse(answer, error);
+    return MC_REQUEST_OK;
+}
+
+/* <command> <key> <flags> <exptime> <bytes> [<cas unique>] [noreply] */
+static enum mc_request_verdict parse_storage(struct slice rest, struct mc_request *request,
+                                             struct slice *answer)
+{
+    unsigned numbers = request->verb == MC_CAS ? 5 : 4;
+    struct words words;
+    uint64_t flags;
+
+    split(rest, &words);
+    if (words.count < numbers || words.count > numbers + 1)
+        return refuse(answer, error);
+    request->noreply = last_is_noreply(&words);
+    request->keys = words.word[0];
+    if (request->keys.len > MC_KEY_MAX || !to_unsigned(words.word[1], &flags) ||
+        !to_signed(words.word[2], &request->exptime) ||
+        !to_unsigned(words.word[3], &request->value_len) || request->value_len >= LENGTH_LIMIT ||
+        (request->verb == MC_CAS && !to_unsigned(words.word[4], &request->cas)))
+        return refuse(answer, bad_format);
+    request->flags = (uint32_t)flags; /* memcached keeps the low 32 bits */
+    return MC_REQUEST_OK;
+}
+
+/* delete <key> [0] [noreply] */
+static enum mc_request_verdict parse_delete(struct slice rest, struct mc_request *request,
+                                            struct slice *answer)
+{
+    struct words words;
+
+    split(rest, &words);
+    if (words.count < 1 || words.count > 3)
+        return refuse(answer, error);
+    request->keys = words.word[0];
+    if (words.count > 1) {
+        bool zero = slice_equal(words.word[1], SLICE("0"));
+        request->noreply = last_is_noreply(&words);
+        if (words.count == 2 ? !zero && !request->noreply : !zero || !request->noreply)
+            return refuse(answer, bad_delete);
+    }
+    if (request->keys.len > MC_KEY_MAX)
+        return refuse(answer, bad_format);
+    return MC_REQUEST_OK;
+}
+
+/* incr|decr <key> <delta> [noreply], touch <key> <exptime> [noreply] */
+static enum mc_request_verdict parse_number(struct slice rest, struct mc_request *request,
+                                            struct slice *answer)
+{
+    bool touch = request->verb == MC_TOUCH;
+    struct words words;
+    uint64_t delta;
+    int64_t exptime;
+
+    split(rest, &words);
+    if (words.count < 2 || words.count > 3)
+        return refuse(answer, error);
+    request->noreply = last_is_noreply(&words);
+    request->keys = words.word[0];
+    request->number = words.word[1];
+    if (request->keys.len > MC_KEY_MAX)
+        return refuse(answer, bad_format);
+    if (touch ? !to_signed(request->number, &exptime) : !to_unsigned(request->number, &delta))
+        return refuse(answer, touch ? bad_exptime : bad_delta);
+    request->number = canonical(request->number);
+    if (request->number.len > NUMBER_MAX)
+        return refuse(answer, touch ? bad_exptime : bad_delta);
+    return MC_REQUEST_OK;
+}
+
+/* verbosity <level> [noreply]: accepted and without effect, as the server is not the client's own */
+static enum mc_request_verdict parse_verbosity(struct slice rest, struct mc_request *request,
+                                               struct slice *answer)
+{
+    struct words words;
+    uint64_t level;
+
+    split(rest, &words);
+    if (words.count < 1 || words.count > 2)
+        return refuse(answer, error);
+    request->noreply = last_is_noreply(&words);
+    if (!to_unsigned(words.word[0], &level))
+        return refuse(answer, bad_format);
+    return MC_REQUEST_OK;
+}
+
+/* flush_all [<delay>] [noreply] */
+static enum mc_request_verdict parse_flush(struct slice rest, struct mc_request *request,
+                                           struct slice *answer)
+{
+    struct words words;
+    int64_t delay;
+
+    split(rest, &words);
+    if (words.count > 2)
+        return refuse(answer, error);
+    request->noreply = last_is_noreply(&words);
+    if (words.count > (request->noreply ? 1u : 0u) && !to_signed(words.word[0], &delay))
+        return refuse(answer, bad_exptime);
+    *answer = no_flush;
+    return MC_REQUEST_OK;
+}
+
+static enum mc_request_verdict parse_stats(struct slice rest, struct mc_request *request,
+                                           struct slice *answer)
+{
+    (void)answer;
+    request->keys = slice_trim(rest, " ");
+    return MC_REQUEST_OK;
+}
+
+static enum mc_request_verdict parse_bare(struct slice rest, struct mc_request *request,
+                                          struct slice *answer)
+{
+    (void)rest;
+    (void)request;
+    (void)answer;
+    return MC_REQUEST_OK;
+}
+
+static enum mc_request_verdict parse_refused(struct slice rest, struct mc_request *request,
+                                             struct slice *answer)
+{
+    (void)rest;
+    (void)request;
+    *answer = refused;
+    return MC_REQUEST_OK;
+}
+
+static enum mc_request_verdict parse_meta(struct slice rest, struct mc_request *request,
+                                          struct slice *answer)
+{
+    (void)rest;
+    (void)request;
+    *answer = no_meta;
+    return MC_REQUEST_OK;
+}
+
+/* ms <key> <bytes> <flags>*: its value must not be run as commands, though it is refused. */
+static enum mc_request_verdict parse_meta_set(struct slice rest, struct mc_request *request,
+                                              struct slice *answer)
+{
+    struct words words;
+    uint64_t len;
+
+    split(rest, &words);
+    *answer = no_meta;
+    if (words.count >= 2 && to_unsigned(words.word[1], &len) && len < LENGTH_LIMIT)
+        request->value_len = len + 2;
+    return MC_REQUEST_OK;
+}
+
+struct command {
+    struct slice name;
+    enum mc_verb verb;
+    enum mc_request_verdict (*parse)(struct slice rest, struct mc_request *request,
+                                     struct slice *answer);
+};
+
+#define COMMAND(name, verb, parse)                                                                 \
+    {                                                                                              \
+        { name, sizeof(name) - 1 }, verb, parse                                                    \
+    }
+
+/* The commonest first: the table is searched in this order. */
+static const struct command commands[] = {
+    COMMAND("get", MC_GET, parse_get),
+    COMMAND("set", MC_SET, parse_storage),
+    COMMAND("gets", MC_GETS, parse_get),
+    COMMAND("delete", MC_DELETE, parse_delete),
+    COMMAND("add", MC_ADD, parse_storage),
+    COMMAND("incr", MC_INCR, parse_number),
+    COMMAND("decr", MC_DECR, parse_number),
+    COMMAND("cas", MC_CAS, parse_storage),
+    COMMAND("touch", MC_TOUCH, parse_number),
+    COMMAND("gat", MC_GAT, parse_get),
+    COMMAND("gats", MC_GATS, parse_get),
+    COMMAND("replace", MC_REPLACE, parse_storage),
+    COMMAND("append", MC_APPEND, parse_storage),
+    COMMAND("prepend", MC_PREPEND, parse_storage),
+    COMMAND("bget", MC_GET, parse_get), /* an old name of get that memcached still knows */
+    COMMAND("version", MC_VERSION, parse_bare),
+    COMMAND("verbosity", MC_VERBOSITY, parse_verbosity),
+    COMMAND("stats", MC_STATS, parse_stats),
+    COMMAND("flush_all", MC_FLUSH_ALL, parse_flush),
+    COMMAND("quit", MC_QUIT, parse_bare),
+    COMMAND("mg", MC_REFUSED, parse_meta),
+    COMMAND("ms", MC_REFUSED, parse_meta_set),
+    COMMAND("md", MC_REFUSED, parse_meta),
+    COMMAND("ma", MC_REFUSED, parse_meta),
+    COMMAND("mn", MC_REFUSED, parse_meta),
+    COMMAND("me", MC_REFUSED, parse_meta),
+    COMMAND("shutdown", MC_REFUSED, parse_refused),
+    COMMAND("cache_memlimit", MC_REFUSED, parse_refused),
+    COMMAND("slabs", MC_REFUSED, parse_refused),
+    COMMAND("lru", MC_REFUSED, parse_refused),
+    COMMAND("lru_crawler", MC_REFUSED, parse_refused),
+    COMMAND("watch", MC_REFUSED, parse_refused),
+    COMMAND("refresh_certs", MC_REFUSED, parse_refused),
+    COMMAND("extstore", MC_REFUSED, parse_refused),
+    COMMAND("misbehave", MC_REFUSED, parse_refused),
+    COMMAND("debugtime", MC_REFUSED, parse_refused),
+};
+
+/* No newline yet: how much longer may it be waited for? */
+static enum mc_request_verdict incomplete(struct slice bytes)
+{
+    struct slice start = bytes;
+
+    if (bytes.len <= MC_LINE_MAX)
+        return MC_REQUEST_MORE;
+    while (start.len > 0 && start.data[0] == ' ') {
+        start.data++;
+        start.len--;
+    }
+    if (bytes.len - start.len > 100 || bytes.len > MC_MULTIGET_MAX ||
+        (!slice_starts(start, SLICE("get ")) && !slice_starts(start, SLICE("gets "))))
+        return MC_REQUEST_CLOSE;
+    return MC_REQUEST_MORE;
+}
+
+enum mc_request_verdict mc_request_parse(struct slice bytes, size_t *scanned,
+                                         struct mc_request *request, struct slice *answer)
+{
+    const char *newline = bytes.len > *scanned
+                              ? memchr(bytes.data + *scanned, '\n', bytes.len - *scanned)
+                              : NULL;
+    struct slice line;
+    struct slice name;
+
+    if (newline == NULL) {
+        *scanned = bytes.len;
+        return incomplete(bytes);
+    }
+    *scanned = 0;
+    *answer = slice_of(NULL, 0);
+    memset(request, 0, sizeof(*request));
+    request->line_len = (size_t)(newline - bytes.data) + 1;
+    line = slice_of(bytes.data, request->line_len - 1);
+    if (line.len > 0 && line.data[line.len - 1] == '\r')
+        line.len--;
+    line.len = strnlen(line.data, line.len);
+    name = next_word(&line);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        const struct command *command = &commands[i];
+        if (command->name.len == name.len &&
+            memcmp(command->name.data, name.data, name.len) == 0) {
+            request->verb = command->verb;
+            return command->parse(line, request, answer);
+        }
+    }
+    return refuse(answer, error);
+}
+
+bool mc_request_next_key(struct slice *keys, struct slice *key)
+{
+    *key = next_word(keys);
+    return key->len > 0;
+}
+
+const char *mc_verb_name(enum mc_verb verb)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (commands[i].verb == verb)
+            return commands[i].name.data;
+    return "?";
+}
+
+static char *put_number(char *at, uint64_t n)
+{
+    char digits[20];
+    unsigned count = 0;
+
+    do {
+        digits[count++] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    while (count > 0)
+        *at++ = digits[--count];
+    return at;
+}
+
+size_t mc_request_storage_tail(const struct mc_request *request, char *out)
+{
+    char *at = out;
+
+    *at++ = ' ';
+    at = put_number(at, request->flags);
+    *at++ = ' ';
+    if (request->exptime < 0)
+        *at++ = '-';
+    at = put_number(at, request->exptime < 0 ? 0 - (uint64_t)request->exptime
+                                             : (uint64_t)request->exptime);
+    *at++ = ' ';
+    at = put_number(at, request->value_len);
+    if (request->verb == MC_CAS) {
+        *at++ = ' ';
+        at = put_number(at, request->cas);
+    }
+    *at++ = '\r';
+    *at++ = '\n';
+    return (size_t)(at - out);
+}

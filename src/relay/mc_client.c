@@ -1,0 +1,481 @@
+#include "crossfade/relay/mc_client.h"
+
+#include "crossfade/relay/mc_pools.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Parsing goes on again below this many operations under way. */
+#define OPS_LOW (MC_CLIENT_OPS / 2)
+
+static const struct slice end_line = { "END\r\n", 5 };
+static const struct slice get_failed_line = {
+    "SERVER_ERROR a memcached server did not answer\r\n", 48
+};
+static const struct slice bad_chunk = { "CLIENT_ERROR bad data chunk\r\n", 29 };
+
+static void on_ready(evutil_socket_t fd, short what, void *context);
+static void flush_task(struct turn_task *task);
+static void grave_task(struct turn_task *task);
+
+static struct buffer_pool *pool_of(const struct mc_client *client)
+{
+    return &client->plane->worker->buffers;
+}
+
+struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view, unsigned arm,
+                                   int fd)
+{
+    struct mc_client *client = slab_get(&plane->clients);
+    struct worker *worker = plane->worker;
+    const struct plan *plan = view->pin->snapshot->plan;
+
+    if (client == NULL) {
+        (void)close(fd);
+        return NULL;
+    }
+    memset(client, 0, sizeof(*client));
+    client->plane = plane;
+    client->view = mc_view_ref(view);
+    client->cell =
+        cells_get(worker->telemetry->mc_arms, plan->arms[arm].cache_cell, worker->index);
+    client->arm = (uint16_t)arm;
+    client->affinity = plane->next_affinity++;
+    client->last_active = worker_now(worker);
+    client->flush.run = flush_task;
+    client->grave.run = grave_task;
+    TAILQ_INIT(&client->ops);
+    LIST_INIT(&client->stalled);
+    input_init(&client->input);
+    buffer_init(&client->output);
+    stream_init_plain(&client->stream, fd);
+    watch_init(&client->watch, worker->base, fd, on_ready, client);
+    TAILQ_INSERT_TAIL(&plane->client_list, client, link);
+    plane->client_count++;
+    counter_add(&client->cell->connections_total, 1);
+    counter_add(&client->cell->connections_current, 1);
+    counter_add(&worker->cell->cache_clients, 1);
+    if (!watch_set(&client->watch, true, false)) {
+        mc_client_close(client, "no memory for its events");
+        return NULL;
+    }
+    return client;
+}
+
+static void grave_task(struct turn_task *task)
+{
+    struct mc_client *client =
+        (struct mc_client *)(void *)((char *)task - offsetof(struct mc_client, grave));
+    slab_put(&client->plane->clients, client);
+}
+
+void mc_client_close(struct mc_client *client, const char *why)
+{
+    struct mc_plane *plane = client->plane;
+    struct worker *worker = plane->worker;
+    struct mc_connection *connection;
+    struct mc_op *op;
+
+    if (client->closed)
+        return;
+    client->closed = true;
+    log_debug("cache client %d closed: %s", client->stream.fd, why);
+    watch_stop(&client->watch);
+    stream_close(&client->stream);
+    if (client->upload != NULL)
+        mc_server_upload_done(client->upload, client->upload_left > 0);
+    client->upload = NULL;
+    while ((op = TAILQ_FIRST(&client->ops)) != NULL) {
+        TAILQ_REMOVE(&client->ops, op, in_client);
+        mc_op_orphan(op);
+    }
+    while ((connection = LIST_FIRST(&client->stalled)) != NULL)
+        mc_connection_resume(connection);
+    input_clear(&client->input);
+    buffer_clear(&client->output, &worker->buffers);
+    TAILQ_REMOVE(&plane->client_list, client, link);
+    plane->client_count--;
+    counter_sub(&client->cell->connections_current, 1);
+    counter_sub(&worker->cell->cache_clients, 1);
+    mc_view_unref(plane, client->view);
+    client->view = NULL;
+    worker_bury(worker, &client->grave);
+}
+
+void mc_client_wake(struct mc_client *client)
+{
+    if (!client->closed)
+        worker_defer(client->plane->worker, &client->flush);
+}
+
+void mc_client_expect(struct mc_client *client, struct mc_op *op)
+{
+    op->client = client;
+    TAILQ_INSERT_TAIL(&client->ops, op, in_client);
+    client->op_count++;
+}
+
+/* What goes out behind the operation's own reply when it leaves the line. */
+static bool leave(struct mc_client *client, struct mc_op *op)
+{
+    bool ok = true;
+
+    buffer_move(&client->output, &op->reply, pool_of(client));
+    if ((op->flags & MC_OP_LOCAL) == 0 && mc_verb_is_get(op->verb)) {
+        if (op->flags & MC_OP_FAILED)
+            client->get_failed = true;
+        if (op->flags & MC_OP_LAST) {
+            struct slice line = client->get_failed ? get_failed_line : end_line;
+            client->get_failed = false;
+            ok = buffer_append_copy(&client->output, pool_of(client), line.data, line.len);
+        }
+    }
+    TAILQ_REMOVE(&client->ops, op, in_client);
+    client->op_count--;
+    mc_op_free(op);
+    return ok;
+}
+
+/* What an operation had parked is parked no more. */
+static void unpark(struct mc_client *client, struct mc_op *op)
+{
+    if ((op->flags & MC_OP_STARTED) == 0 && mc_verb_is_get(op->verb) &&
+        (op->flags & MC_OP_LOCAL) == 0)
+        client->parked -= op->reply.len;
+}
+
+void mc_client_advance(struct mc_client *client)
+{
+    struct mc_op *op;
+
+    if (client->holding)
+        return;
+    while ((op = TAILQ_FIRST(&client->ops)) != NULL && (op->flags & MC_OP_DONE)) {
+        unpark(client, op);
+        if (!leave(client, op)) {
+            mc_client_close(client, "out of memory");
+            return;
+        }
+    }
+    if (op != NULL && op->reply.len > 0 && mc_verb_is_get(op->verb)) {
+        /* It is first now: what it has so far goes out, and the rest as it comes. */
+        unpark(client, op);
+        op->flags |= MC_OP_STARTED;
+        buffer_move(&client->output, &op->reply, pool_of(client));
+    }
+    mc_client_wake(client);
+}
+
+bool mc_client_answer(struct mc_client *client, struct slice text)
+{
+    struct mc_op *op;
+
+    if (TAILQ_EMPTY(&client->ops)) {
+        mc_client_wake(client);
+        return buffer_append_copy(&client->output, pool_of(client), text.data, text.len);
+    }
+    op = mc_op_create(client->plane, MC_VERSION, client->cell, worker_now(client->plane->worker));
+    if (op == NULL)
+        return false;
+    op->flags = MC_OP_LOCAL | MC_OP_DONE;
+    op->pending = 0;
+    if (!buffer_append_copy(&op->reply, pool_of(client), text.data, text.len)) {
+        mc_op_free(op);
+        return false;
+    }
+    mc_client_expect(client, op);
+    return true;
+}
+
+enum step { STEP_ON, STEP_MORE, STEP_STOP, STEP_CLOSE };
+
+/* Bytes of a value that nobody wants. */
+static void swallow(struct mc_client *client)
+{
+    size_t here = input_bytes(&client->input).len;
+    size_t part = here < client->swallow ? here : (size_t)client->swallow;
+
+    input_consume(&client->input, part);
+    client->swallow -= part;
+}
+
+/* The part of a large value that is here goes to the server. */
+static enum step feed_upload(struct mc_client *client)
+{
+    struct slice bytes = input_bytes(&client->input);
+    size_t part = bytes.len < client->upload_left ? bytes.len : (size_t)client->upload_left;
+
+    if (client->upload->output.len > MC_HIGH_WATER)
+        return STEP_STOP; /* the server is the slower one */
+    if (!mc_connection_value(client->upload, client->input.chunk, slice_of(bytes.data, part)))
+        return STEP_CLOSE;
+    input_consume(&client->input, part);
+    client->upload_left -= part;
+    return STEP_ON;
+}
+
+static enum step refuse(struct mc_client *client, const struct mc_request *request,
+                        struct slice answer)
+{
+    counter_add(&client->cell->refused, 1);
+    input_consume(&client->input, request->line_len);
+    return request->noreply || mc_client_answer(client, answer) ? STEP_ON : STEP_CLOSE;
+}
+
+/* A storage command whose value fits: it is forwarded when all of it is here. */
+static enum step storage(struct mc_client *client, const struct mc_request *request,
+                         struct slice bytes)
+{
+    size_t total = request->line_len + (size_t)request->value_len + 2;
+    struct slice value;
+
+    if (bytes.len < total) {
+        client->need = total;
+        return STEP_MORE;
+    }
+    value = slice_of(bytes.data + request->line_len, total - request->line_len);
+    if (memcmp(value.data + request->value_len, "\r\n", 2) != 0) {
+        counter_add(&client->cell->refused, 1);
+        input_consume(&client->input, total);
+        return request->noreply || mc_client_answer(client, bad_chunk) ? STEP_ON : STEP_CLOSE;
+    }
+    if (mc_forward(client, request, value) == MC_FORWARD_NO_MEMORY)
+        return STEP_CLOSE;
+    input_consume(&client->input, total);
+    return STEP_ON;
+}
+
+static enum step dispatch(struct mc_client *client, const struct mc_request *request,
+                          struct slice bytes, struct slice answer)
+{
+    switch (request->verb) {
+    case MC_QUIT:
+        input_consume(&client->input, request->line_len);
+        client->closing = true;
+        return STEP_STOP;
+    case MC_VERSION:
+        input_consume(&client->input, request->line_len);
+        return mc_client_answer(client, SLICE("VERSION " MC_VERSION_TEXT "\r\n")) ? STEP_ON : STEP_CLOSE;
+    case MC_VERBOSITY:
+        input_consume(&client->input, request->line_len);
+        return request->noreply || mc_client_answer(client, SLICE("OK\r\n")) ? STEP_ON : STEP_CLOSE;
+    case MC_STATS: {
+        bool ok = mc_stats(client, request->keys);
+        input_consume(&client->input, request->line_len);
+        return ok ? STEP_ON : STEP_CLOSE;
+    }
+    case MC_FLUSH_ALL:
+    case MC_REFUSED:
+        client->swallow = request->value_len;
+        return refuse(client, request, answer);
+    default:
+        break;
+    }
+    if (mc_verb_is_storage(request->verb) && request->value_len <= MC_GATHER_MAX &&
+        request->value_len <= mc_view_config(client->view)->max_value)
+        return storage(client, request, bytes);
+    switch (mc_forward(client, request, slice_of(NULL, 0))) {
+    case MC_FORWARD_WAIT:
+        return STEP_STOP;
+    case MC_FORWARD_NO_MEMORY:
+        return STEP_CLOSE;
+    case MC_FORWARD_UPLOAD:
+    case MC_FORWARD_OK:
+        break;
+    }
+    input_consume(&client->input, request->line_len);
+    return STEP_ON;
+}
+
+static enum step parse_one(struct mc_client *client)
+{
+    struct slice bytes = input_bytes(&client->input);
+    struct mc_request request;
+    struct slice answer;
+
+    if (bytes.len == 0 || bytes.len < client->need)
+        return STEP_MORE;
+    client->need = 0;
+    if (client->swallow > 0) {
+        swallow(client);
+        return STEP_ON;
+    }
+    if (client->upload_left > 0)
+        return feed_upload(client);
+    if (client->upload != NULL || client->op_count >= MC_CLIENT_OPS ||
+        client->output.len > MC_HIGH_WATER)
+        return STEP_STOP;
+    switch (mc_request_parse(bytes, &client->scanned, &request, &answer)) {
+    case MC_REQUEST_OK: {
+        enum step step = dispatch(client, &request, bytes, answer);
+        if (step == STEP_ON)
+            counter_add(&client->cell->commands, 1);
+        return step;
+    }
+    case MC_REQUEST_ERROR:
+        return refuse(client, &request, answer);
+    case MC_REQUEST_CLOSE:
+        return STEP_CLOSE;
+    case MC_REQUEST_MORE:
+        break;
+    }
+    return STEP_MORE;
+}
+
+/*
+ * Takes commands out of the input as long as there are any and room for them. Returns false when the
+ * client was closed.
+ */
+static bool parse(struct mc_client *client)
+{
+    enum step step;
+
+    do
+        step = parse_one(client);
+    while (step == STEP_ON && !client->closed);
+    if (client->closed)
+        return false;
+    if (step == STEP_CLOSE) {
+        mc_client_close(client, "a line without end, or out of memory");
+        return false;
+    }
+    if (client->closing)
+        input_clear(&client->input);
+    if (!input_keep(&client->input, pool_of(client), step == STEP_MORE ? client->need : 0)) {
+        mc_client_close(client, "out of memory");
+        return false;
+    }
+    client->paused = step == STEP_STOP;
+    if (!watch_set(&client->watch, !client->paused && !client->closing, client->writing)) {
+        mc_client_close(client, "no memory for its events");
+        return false;
+    }
+    if (client->closing)
+        mc_client_wake(client);
+    return true;
+}
+
+static void read_commands(struct mc_client *client)
+{
+    struct mc_plane *plane = client->plane;
+    size_t moved;
+
+    switch (stream_read(&client->stream, &client->input, pool_of(client), &moved)) {
+    case STREAM_OK:
+        counter_add(&client->cell->bytes_read, moved);
+        if (mc_view_config(client->view)->idle_timeout > 0) {
+            client->last_active = worker_now(plane->worker);
+            TAILQ_REMOVE(&plane->client_list, client, link);
+            TAILQ_INSERT_TAIL(&plane->client_list, client, link);
+        }
+        (void)parse(client);
+        return;
+    case STREAM_AGAIN:
+        if (!input_keep(&client->input, pool_of(client), client->need))
+            mc_client_close(client, "out of memory");
+        return;
+    case STREAM_CLOSED:
+        /* It may have closed its sending side only: what it asked for is still answered. */
+        if (client->upload_left > 0 || !input_keep(&client->input, pool_of(client), 0)) {
+            mc_client_close(client, "closed by the client");
+            return;
+        }
+        client->closing = true;
+        (void)parse(client);
+        return;
+    case STREAM_FAILED:
+        mc_client_close(client, strerror(errno));
+        return;
+    }
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *context)
+{
+    struct mc_client *client = context;
+
+    (void)fd;
+    if (client->closed)
+        return;
+    if (what & EV_WRITE) {
+        client->writing = false;
+        mc_client_wake(client);
+    }
+    if ((what & EV_READ) && !client->paused && !client->closing)
+        read_commands(client);
+}
+
+/* Server connections that waited for this client to read. */
+static void resume_stalled(struct mc_client *client)
+{
+    struct mc_connection *connection = LIST_FIRST(&client->stalled);
+
+    while (connection != NULL) {
+        struct mc_connection *next = LIST_NEXT(connection, stalled);
+        if (connection->stalled_parked ? client->parked < MC_PARKED_MAX / 2
+                                       : client->output.len < MC_LOW_WATER)
+            mc_connection_resume(connection);
+        else
+            connection->stalled_since = worker_now(client->plane->worker);
+        connection = next;
+    }
+}
+
+static bool write_replies(struct mc_client *client)
+{
+    size_t before = client->output.len;
+    enum stream_verdict verdict;
+
+    if (before == 0 || client->writing)
+        return true;
+    verdict = stream_flush(&client->stream, &client->output, pool_of(client));
+    counter_add(&client->cell->bytes_written, before - client->output.len);
+    if (verdict == STREAM_FAILED) {
+        mc_client_close(client, strerror(errno));
+        return false;
+    }
+    client->writing = verdict == STREAM_AGAIN;
+    if (!watch_set(&client->watch, !client->paused && !client->closing, client->writing)) {
+        mc_client_close(client, "no memory for its events");
+        return false;
+    }
+    if (client->output.len < before && !LIST_EMPTY(&client->stalled))
+        resume_stalled(client);
+    return true;
+}
+
+static bool is_done(const struct mc_client *client)
+{
+    return TAILQ_EMPTY(&client->ops) && client->output.len == 0;
+}
+
+static void flush_task(struct turn_task *task)
+{
+    struct mc_client *client =
+        (struct mc_client *)(void *)((char *)task - offsetof(struct mc_client, flush));
+
+    if (client->closed)
+        return;
+    if (client->upload != NULL && client->upload_left == 0 && STAILQ_EMPTY(&client->upload->ops)) {
+        /* The large value is answered: its connection is free for the next one. */
+        mc_server_upload_done(client->upload, false);
+        client->upload = NULL;
+    }
+    if (!write_replies(client))
+        return;
+    /* Commands that waited for room, or for an upload to end; their replies may be here at once. */
+    if (client->paused && client->op_count <= OPS_LOW && client->output.len < MC_HIGH_WATER &&
+        (!parse(client) || !write_replies(client)))
+        return;
+    if (client->closing && is_done(client))
+        mc_client_close(client, "done");
+    else if (client->plane->worker->draining)
+        mc_client_drain(client);
+}
+
+void mc_client_drain(struct mc_client *client)
+{
+    if (is_done(client) && input_bytes(&client->input).len == 0 && client->upload == NULL &&
+        client->swallow == 0)
+        mc_client_close(client, "the daemon stops");
+}

@@ -1,0 +1,305 @@
+/*
+ * What becomes of a command: which namespace, which server, and which other namespaces have to hear of
+ * it.
+ *
+ *   get     one operation a key, batched by server; a miss of an isolated key is remembered
+ *   set     answers a recent miss: a fill, own namespace only; otherwise a mutation
+ *   mutation, delete     the operation, and a delete in each other namespace, on the same server and
+ *           connection: the companions. The client hears of success only when all succeeded.
+ *
+ * The server is chosen by the client's key, so a key and its companions are always on one.
+ */
+#include "crossfade/relay/mc_pools.h"
+
+static const struct slice bad_format = { "CLIENT_ERROR bad command line format\r\n", 38 };
+static const struct slice reserved = {
+    "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
+    "entry\r\n",
+    97
+};
+
+static const struct plan *plan_of(const struct mc_client *client)
+{
+    return client->view->pin->snapshot->plan;
+}
+
+static struct mc_op *new_op(struct mc_client *client, enum mc_verb verb)
+{
+    return mc_op_create(client->plane, verb, client->cell, worker_now(client->plane->worker));
+}
+
+/* Are there other namespaces that hold copies of this key and follow its invalidations? */
+static bool has_others(const struct mc_client *client, const struct key_place *place)
+{
+    const unsigned *others;
+
+    return place->scope == SCOPE_ISOLATED && place->coherence != COHERENCE_NONE &&
+           keyspace_others(plan_of(client)->keyspace, client->arm, &others) > 0;
+}
+
+/* A delete of the key in every other namespace, each a part of `primary`. */
+static bool add_companions(struct mc_client *client, struct mc_connection *connection,
+                           struct mc_op *primary, struct slice key)
+{
+    const struct keyspace *keyspace = plan_of(client)->keyspace;
+    const unsigned *others;
+    size_t count = keyspace_others(keyspace, client->arm, &others);
+
+    for (size_t i = 0; i < count; i++) {
+        struct key_place place;
+        struct mc_op *companion;
+
+        /* A key that this arm cannot have has no copy there. */
+        if (keyspace_place(keyspace, others[i], key, &place) != KEY_OK)
+            continue;
+        companion = new_op(client, MC_DELETE);
+        if (companion == NULL)
+            return false;
+        companion->primary = primary;
+        primary->pending++;
+        if (!mc_connection_line(connection, companion, &place, key, SLICE("\r\n"))) {
+            primary->pending--;
+            mc_op_free(companion);
+            return false;
+        }
+        counter_add(&client->cell->companions, 1);
+    }
+    return true;
+}
+
+static enum mc_forward_verdict refuse_key(struct mc_client *client,
+                                          const struct mc_request *request,
+                                          enum key_verdict verdict)
+{
+    counter_add(&client->cell->refused, 1);
+    if (request->noreply)
+        return MC_FORWARD_OK;
+    return mc_client_answer(client, verdict == KEY_RESERVED ? reserved : bad_format)
+               ? MC_FORWARD_OK
+               : MC_FORWARD_NO_MEMORY;
+}
+
+/* The server is down: the operation fails where it stands. */
+static void fail_here(struct mc_op *op, const struct mc_server *server)
+{
+    mc_op_part_failed(op, server->reason[0] != '\0' ? server->reason : "no connection");
+}
+
+/* Takes the operations of this command out of the line again; replies under way are swallowed. */
+static void take_back(struct mc_client *client, unsigned count)
+{
+    while (count-- > 0) {
+        struct mc_op *op = TAILQ_LAST(&client->ops, mc_op_list);
+        TAILQ_REMOVE(&client->ops, op, in_client);
+        client->op_count--;
+        mc_op_orphan(op);
+    }
+}
+
+static bool forward_key(struct mc_client *client, const struct mc_request *request,
+                        struct slice key, const struct key_place *place, bool last, uint64_t batch)
+{
+    struct mc_server *server = client->view->servers[placement_server(plan_of(client)->placement, key)];
+    struct mc_connection *connection = mc_server_connection(server, client->affinity);
+    struct mc_op *op = new_op(client, request->verb);
+
+    if (op == NULL)
+        return false;
+    if (last)
+        op->flags |= MC_OP_LAST;
+    if (request->verb <= MC_GETS && has_others(client, place))
+        op->flags |= MC_OP_TRACK;
+    counter_add(&client->cell->gets, 1);
+    if (request->verb >= MC_GAT)
+        counter_add(&client->cell->touches, 1);
+    mc_client_expect(client, op);
+    if (connection == NULL) {
+        fail_here(op, server);
+        return !client->closed;
+    }
+    if (mc_connection_get(connection, op, place, key, batch, request->number))
+        return true;
+    fail_here(op, server);
+    return false;
+}
+
+static enum mc_forward_verdict forward_get(struct mc_client *client,
+                                           const struct mc_request *request)
+{
+    struct slice rest = request->keys;
+    struct slice key;
+    bool more = mc_request_next_key(&rest, &key);
+    uint64_t batch = request->verb == MC_GET    ? MC_BATCH_GET
+                     : request->verb == MC_GETS ? MC_BATCH_GETS
+                                                : client->plane->next_batch++;
+    unsigned before = client->op_count;
+
+    if (!more) /* gat with a time and no key */
+        return mc_client_answer(client, SLICE("END\r\n")) ? MC_FORWARD_OK : MC_FORWARD_NO_MEMORY;
+    client->holding = true;
+    while (more) {
+        struct slice next;
+        struct key_place place;
+        enum key_verdict verdict = keyspace_place(plan_of(client)->keyspace, client->arm, key, &place);
+
+        more = mc_request_next_key(&rest, &next);
+        if (verdict != KEY_OK) {
+            /* One bad key spoils the whole command, as with memcached; reads have no effect. */
+            take_back(client, client->op_count - before);
+            client->holding = false;
+            return refuse_key(client, request, verdict);
+        }
+        if (!forward_key(client, request, key, &place, !more, batch)) {
+            client->holding = false;
+            return MC_FORWARD_NO_MEMORY;
+        }
+        key = next;
+    }
+    client->holding = false;
+    if (!TAILQ_EMPTY(&client->ops))
+        mc_client_advance(client);
+    return MC_FORWARD_OK;
+}
+
+/* The verb and the rules say whether this write invalidates the other arms. */
+static bool is_mutation(struct mc_client *client, const struct key_place *place,
+                        const struct mc_request *request, struct slice wire)
+{
+    bool answers_miss;
+
+    if (!has_others(client, place))
+        return false;
+    if (request->verb == MC_DELETE)
+        return true;
+    if (request->verb == MC_TOUCH || place->writes == WRITES_FILL)
+        return false;
+    if (place->writes == WRITES_MUTATE)
+        return true;
+    if (request->verb == MC_ADD)
+        return false;
+    if (request->verb != MC_SET)
+        return true;
+    answers_miss =
+        misses_take(plan_of(client)->misses->misses, wire, worker_now(client->plane->worker));
+    counter_add(answers_miss ? &client->cell->sets_as_fill : &client->cell->sets_as_mutation, 1);
+    return !answers_miss;
+}
+
+static size_t line_tail(const struct mc_request *request, char *out)
+{
+    if (mc_verb_is_storage(request->verb))
+        return mc_request_storage_tail(request, out);
+    if (request->number.len > 0) {
+        out[0] = ' ';
+        memcpy(out + 1, request->number.data, request->number.len);
+        memcpy(out + 1 + request->number.len, "\r\n", 2);
+        return request->number.len + 3;
+    }
+    memcpy(out, "\r\n", 2);
+    return 2;
+}
+
+/*
+ * A set that is too large also removes the old value, as memcached does it; it is swallowed, and what
+ * goes to the server is the delete.
+ */
+static void make_delete(struct mc_request *request)
+{
+    request->verb = MC_DELETE;
+    request->number = slice_of(NULL, 0);
+}
+
+static void count_command(struct mc_arm_cell *cell, enum mc_verb verb)
+{
+    if (verb == MC_DELETE)
+        counter_add(&cell->deletes, 1);
+    else if (verb == MC_TOUCH)
+        counter_add(&cell->touches, 1);
+    else if (mc_verb_is_storage(verb))
+        counter_add(&cell->sets, 1);
+}
+
+/* Composes the line, the value if it is here, and the companions. */
+static enum mc_forward_verdict send_line(struct mc_client *client, struct mc_connection *connection,
+                                         struct mc_op *op, const struct mc_request *request,
+                                         const struct key_place *place, struct slice value)
+{
+    char tail[MC_STORAGE_TAIL_MAX];
+    size_t tail_len = line_tail(request, tail);
+    struct mc_connection *shared = connection;
+
+    if (!mc_connection_line(connection, op, place, request->keys, slice_of(tail, tail_len))) {
+        mc_op_part_failed(op, "out of memory");
+        return MC_FORWARD_NO_MEMORY;
+    }
+    if (value.len > 0 && !mc_connection_value(connection, client->input.chunk, value)) {
+        /* Half a command is composed: the connection cannot be used any more. */
+        mc_connection_fail(connection, "out of memory", false);
+        return MC_FORWARD_NO_MEMORY;
+    }
+    if (!is_mutation(client, place, request, mc_op_wire(op)))
+        return MC_FORWARD_OK;
+    if (connection->dedicated)
+        shared = mc_server_connection(connection->server, client->affinity);
+    if (shared == NULL || !add_companions(client, shared, op, request->keys)) {
+        mc_connection_fail(connection, "the other versions could not be told", false);
+        return MC_FORWARD_OK;
+    }
+    return MC_FORWARD_OK;
+}
+
+/* All commands of one key and one reply line. */
+static enum mc_forward_verdict forward_line(struct mc_client *client,
+                                            const struct mc_request *original, struct slice value)
+{
+    struct mc_request request = *original;
+    const struct config_cache *config = mc_view_config(client->view);
+    bool storage = mc_verb_is_storage(request.verb);
+    bool too_large = storage && request.value_len > config->max_value;
+    bool upload = storage && !too_large && value.len == 0;
+    struct mc_server *server;
+    struct mc_connection *connection;
+    struct key_place place;
+    enum key_verdict verdict;
+    struct mc_op *op;
+
+    if (upload && (!TAILQ_EMPTY(&client->ops) || client->upload != NULL))
+        return MC_FORWARD_WAIT;
+    count_command(client->cell, request.verb);
+    verdict = keyspace_place(plan_of(client)->keyspace, client->arm, request.keys, &place);
+    if (storage && value.len == 0)
+        client->swallow = request.value_len + 2;
+    if (verdict != KEY_OK)
+        return refuse_key(client, original, verdict);
+    if (too_large)
+        make_delete(&request);
+    server = client->view->servers[placement_server(plan_of(client)->placement, request.keys)];
+    connection = upload ? mc_server_upload(server, client)
+                        : mc_server_connection(server, client->affinity);
+    op = new_op(client, request.verb);
+    if (op == NULL)
+        return MC_FORWARD_NO_MEMORY;
+    if (too_large) {
+        op->flags |= MC_OP_TOO_LARGE;
+        counter_add(&client->cell->refused, 1);
+    }
+    if (!request.noreply)
+        mc_client_expect(client, op);
+    if (connection == NULL) {
+        fail_here(op, server);
+        return MC_FORWARD_OK;
+    }
+    if (upload) {
+        client->upload = connection;
+        client->upload_left = request.value_len + 2;
+        client->swallow = 0;
+    }
+    return send_line(client, connection, op, &request, &place, value);
+}
+
+enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
+                                   struct slice value)
+{
+    return mc_verb_is_get(request->verb) ? forward_get(client, request)
+                                         : forward_line(client, request, value);
+}

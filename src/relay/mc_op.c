@@ -1,0 +1,179 @@
+#include "crossfade/relay/mc_op.h"
+
+#include "crossfade/relay/mc_pools.h"
+
+#include <stdio.h>
+
+static const struct slice too_large = { "SERVER_ERROR object too large for cache\r\n", 41 };
+
+struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_arm_cell *cell,
+                           uint64_t now)
+{
+    struct mc_op *op = slab_get(&plane->ops);
+
+    if (op == NULL)
+        return NULL;
+    op->plane = plane;
+    op->client = NULL;
+    op->primary = NULL;
+    op->cell = cell;
+    op->wire = NULL;
+    op->wire_chunk = NULL;
+    op->original = NULL;
+    buffer_init(&op->reply);
+    op->started = now;
+    op->verb = verb;
+    op->flags = 0;
+    op->pending = 1;
+    op->wire_len = 0;
+    op->prefix_len = 0;
+    return op;
+}
+
+struct slice mc_op_key(const struct mc_op *op)
+{
+    if (op->original != NULL)
+        return slice_of(op->original->data, op->original->used);
+    return slice_of(op->wire + op->prefix_len, (size_t)op->wire_len - op->prefix_len);
+}
+
+void mc_op_free(struct mc_op *op)
+{
+    struct mc_plane *plane = op->plane;
+
+    if (op->wire_chunk != NULL)
+        chunk_unref(op->wire_chunk);
+    if (op->original != NULL)
+        chunk_unref(op->original);
+    buffer_clear(&op->reply, &plane->worker->buffers);
+    slab_put(&plane->ops, op);
+}
+
+static bool is_first(const struct mc_op *op)
+{
+    return op->client != NULL && TAILQ_FIRST(&op->client->ops) == op;
+}
+
+struct buffer *mc_op_sink(struct mc_op *op)
+{
+    if (op->client == NULL)
+        return NULL;
+    if (!is_first(op))
+        return &op->reply;
+    op->flags |= MC_OP_STARTED;
+    return &op->client->output;
+}
+
+/* All parts are answered. */
+static void finish(struct mc_op *op)
+{
+    if (op->cell != NULL)
+        histogram_add(&op->cell->latency, worker_now(op->plane->worker) - op->started);
+    if (op->client == NULL) {
+        mc_op_free(op);
+        return;
+    }
+    op->flags |= MC_OP_DONE;
+    if (is_first(op))
+        mc_client_advance(op->client);
+}
+
+static void part_over(struct mc_op *op)
+{
+    ensure(op->pending > 0);
+    if (--op->pending == 0)
+        finish(op);
+}
+
+static void set_reply(struct mc_op *op, struct slice line)
+{
+    struct buffer_pool *pool = &op->plane->worker->buffers;
+
+    if (op->client == NULL)
+        return;
+    buffer_clear(&op->reply, pool);
+    if (!buffer_append_copy(&op->reply, pool, line.data, line.len))
+        mc_client_close(op->client, "out of memory");
+}
+
+void mc_op_part_done(struct mc_op *op, struct slice line)
+{
+    struct mc_op *primary = op->primary;
+
+    if (primary != NULL) {
+        mc_op_free(op);
+        part_over(primary);
+        return;
+    }
+    if (op->flags & MC_OP_TOO_LARGE)
+        line = too_large;
+    if (line.len > 0 && (op->flags & MC_OP_FAILED) == 0)
+        set_reply(op, line);
+    part_over(op);
+}
+
+/* The client hears of it, whatever else is still to come. */
+static void fail_line(struct mc_op *op, const char *about, const char *reason)
+{
+    char line[320];
+    int len;
+
+    if (op->flags & MC_OP_FAILED)
+        return;
+    op->flags |= MC_OP_FAILED;
+    counter_add(&op->cell->failed, 1);
+    if (op->client == NULL) {
+        counter_add(&op->cell->noreply_failed, 1);
+        return;
+    }
+    len = snprintf(line, sizeof(line), "SERVER_ERROR %s%s\r\n", about, reason);
+    ensure(len > 0 && (size_t)len < sizeof(line));
+    set_reply(op, slice_of(line, (size_t)len));
+}
+
+static void fail_get(struct mc_op *op)
+{
+    counter_add(&op->cell->failed, 1);
+    if (op->client == NULL)
+        return;
+    if (op->flags & MC_OP_STARTED) {
+        /* Half a value is on its way: nothing that could follow would be taken for what it is. */
+        mc_client_close(op->client, "a server broke off in the middle of a value");
+        return;
+    }
+    op->client->parked -= op->reply.len;
+    buffer_clear(&op->reply, &op->plane->worker->buffers);
+    if (mc_view_config(op->client->view)->on_failure == ON_FAILURE_ERROR)
+        op->flags |= MC_OP_FAILED;
+}
+
+void mc_op_part_failed(struct mc_op *op, const char *reason)
+{
+    struct mc_op *primary = op->primary;
+
+    if (op->flags & MC_OP_PROBE) {
+        mc_op_free(op);
+        return;
+    }
+    if (primary != NULL) {
+        counter_add(&op->cell->companions_failed, 1);
+        mc_op_free(op);
+        fail_line(primary, "another version may still hold the old value: ", reason);
+        part_over(primary);
+        return;
+    }
+    if (mc_verb_is_get(op->verb))
+        fail_get(op);
+    else
+        fail_line(op, "", reason);
+    part_over(op);
+}
+
+void mc_op_orphan(struct mc_op *op)
+{
+    op->client = NULL;
+    if (op->flags & MC_OP_DONE)
+        mc_op_free(op);
+    else
+        buffer_clear(&op->reply, &op->plane->worker->buffers);
+}

@@ -1,0 +1,643 @@
+#include "crossfade/relay/mc_server.h"
+
+#include "crossfade/base/hash.h"
+#include "crossfade/relay/mc_pools.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BACK_OFF_FIRST MILLISECONDS(100)
+#define BACK_OFF_MAX SECONDS(10)
+/* An upload connection that nobody uses is closed after this. */
+#define UPLOAD_IDLE SECONDS(10)
+/* Keys in one get, and bytes of its line: memcached reads lines up to 16 KiB without a new buffer. */
+#define BATCH_KEYS 100u
+#define BATCH_BYTES 12000u
+/* A gat line has to arrive whole within memcached's limit for lines that are no get. */
+#define BATCH_BYTES_GAT 1800u
+
+static void on_ready(evutil_socket_t fd, short what, void *context);
+static void flush_task(struct turn_task *task);
+static void grave_task(struct turn_task *task);
+
+static struct worker *worker_of(const struct mc_connection *connection)
+{
+    return connection->server->plane->worker;
+}
+
+static void connection_init(struct mc_connection *connection, struct mc_server *server)
+{
+    memset(connection, 0, sizeof(*connection));
+    connection->server = server;
+    connection->stream.fd = -1;
+    input_init(&connection->input);
+    buffer_init(&connection->output);
+    STAILQ_INIT(&connection->ops);
+    connection->flush.run = flush_task;
+    connection->grave.run = grave_task;
+    connection->state = MC_CLOSED;
+}
+
+struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_backend *backend,
+                                   const struct config_cache *config)
+{
+    struct mc_server *server = calloc(1, sizeof(*server));
+
+    if (server == NULL)
+        return NULL;
+    server->plane = plane;
+    server->address = backend->address;
+    server->cell =
+        cells_get(plane->worker->telemetry->mc_servers, backend->cell, plane->worker->index);
+    server->connection_count = config->connections_per_server;
+    server->name = strdup(backend->config->endpoint.text);
+    server->connections = calloc(server->connection_count, sizeof(*server->connections));
+    if (server->name == NULL || server->connections == NULL) {
+        free(server->name);
+        free(server->connections);
+        free(server);
+        return NULL;
+    }
+    for (unsigned i = 0; i < server->connection_count; i++)
+        connection_init(&server->connections[i], server);
+    LIST_INIT(&server->uploads);
+    LIST_INSERT_HEAD(&plane->servers, server, link);
+    mc_server_configure(server, config);
+    return server;
+}
+
+void mc_server_configure(struct mc_server *server, const struct config_cache *config)
+{
+    server->connect_timeout = config->connect_timeout;
+    server->request_timeout = config->request_timeout;
+}
+
+bool mc_server_idle(const struct mc_server *server)
+{
+    const struct mc_connection *upload;
+
+    for (unsigned i = 0; i < server->connection_count; i++)
+        if (!STAILQ_EMPTY(&server->connections[i].ops))
+            return false;
+    LIST_FOREACH(upload, &server->uploads, upload)
+    if (!STAILQ_EMPTY(&upload->ops) || upload->uploader != NULL)
+        return false;
+    return true;
+}
+
+static void unstall(struct mc_connection *connection)
+{
+    if (connection->stalled_by == NULL)
+        return;
+    LIST_REMOVE(connection, stalled);
+    connection->stalled_by = NULL;
+}
+
+/* Closes the descriptor and forgets what was composed; the operations stay for the caller. */
+static void disconnect(struct mc_connection *connection)
+{
+    struct worker *worker = worker_of(connection);
+
+    if (connection->state == MC_READY)
+        counter_sub(&connection->server->cell->up, 1);
+    unstall(connection);
+    if (connection->stream.fd >= 0) {
+        watch_stop(&connection->watch);
+        stream_close(&connection->stream);
+    }
+    input_clear(&connection->input);
+    buffer_clear(&connection->output, &worker->buffers);
+    connection->state = MC_CLOSED;
+    connection->writing = false;
+    connection->batch_last = NULL;
+    connection->expect_end = false;
+    connection->body_left = 0;
+    connection->since = worker_now(worker);
+}
+
+static void back_off(struct mc_server *server, const char *reason)
+{
+    uint64_t wait = BACK_OFF_FIRST;
+    uint64_t now = worker_now(server->plane->worker);
+
+    for (unsigned i = 0; i < server->failures && wait < BACK_OFF_MAX; i++)
+        wait *= 2;
+    if (wait > BACK_OFF_MAX)
+        wait = BACK_OFF_MAX;
+    /* A quarter up or down, so that a fleet does not come back in step. */
+    wait = wait * 3 / 4 + (hash_mix(now + (uint64_t)(uintptr_t)server) % (wait / 2 + 1));
+    if (server->failures == 0)
+        log_warn("memcached server %s is down: %s", server->name, reason);
+    server->failures++;
+    server->retry_at = now + wait;
+    (void)snprintf(server->reason, sizeof(server->reason), "memcached server %.64s is down (%.60s)",
+                   server->name, reason);
+}
+
+void mc_connection_fail(struct mc_connection *connection, const char *reason, bool with_back_off)
+{
+    struct mc_server *server = connection->server;
+    struct mc_op_queue ops = STAILQ_HEAD_INITIALIZER(ops);
+    struct mc_client *uploader = connection->uploader;
+    struct mc_op *op;
+    char text[200];
+
+    STAILQ_CONCAT(&ops, &connection->ops);
+    disconnect(connection);
+    if (with_back_off)
+        back_off(server, reason);
+    (void)snprintf(text, sizeof(text), "memcached server %.64s failed (%.100s)", server->name,
+                   reason);
+    while ((op = STAILQ_FIRST(&ops)) != NULL) {
+        STAILQ_REMOVE_HEAD(&ops, in_connection);
+        counter_sub(&server->cell->waiting, 1);
+        mc_op_part_failed(op, text);
+    }
+    if (connection->dedicated) {
+        connection->uploader = NULL;
+        if (uploader != NULL && uploader->upload == connection) {
+            /* The rest of the value is still to come from the client, and goes nowhere. */
+            uploader->upload = NULL;
+            uploader->swallow += uploader->upload_left;
+            uploader->upload_left = 0;
+            mc_client_wake(uploader);
+        }
+        LIST_REMOVE(connection, upload);
+        worker_bury(worker_of(connection), &connection->grave);
+    }
+}
+
+void mc_server_destroy(struct mc_server *server)
+{
+    struct mc_connection *upload;
+
+    for (unsigned i = 0; i < server->connection_count; i++)
+        mc_connection_fail(&server->connections[i], "no longer configured", false);
+    while ((upload = LIST_FIRST(&server->uploads)) != NULL)
+        mc_connection_fail(upload, "no longer configured", false);
+    /* Operations that failed just now have woken clients, never a connection. */
+    for (unsigned i = 0; i < server->connection_count; i++)
+        if (server->connections[i].flush.queued)
+            STAILQ_REMOVE(&server->plane->worker->tasks, &server->connections[i].flush, turn_task,
+                          next);
+    LIST_REMOVE(server, link);
+    free(server->name);
+    free(server->connections);
+    free(server);
+}
+
+static void grave_task(struct turn_task *task)
+{
+    free((char *)task - offsetof(struct mc_connection, grave));
+}
+
+static bool open_connection(struct mc_connection *connection)
+{
+    struct mc_server *server = connection->server;
+    struct worker *worker = worker_of(connection);
+    int fd = stream_connect_socket(&server->address);
+
+    if (fd < 0) {
+        counter_add(&server->cell->connect_failures, 1);
+        back_off(server, strerror(errno));
+        return false;
+    }
+    stream_init_plain(&connection->stream, fd);
+    watch_init(&connection->watch, worker->base, fd, on_ready, connection);
+    if (!watch_set(&connection->watch, true, true)) {
+        stream_close(&connection->stream);
+        back_off(server, "no memory for its events");
+        return false;
+    }
+    connection->state = MC_CONNECTING;
+    connection->since = worker_now(worker);
+    return true;
+}
+
+/* After a failure the server has to answer a `version` before it gets anything else. */
+static bool probe(struct mc_connection *connection)
+{
+    struct worker *worker = worker_of(connection);
+    struct mc_op *op =
+        mc_op_create(connection->server->plane, MC_VERSION, NULL, worker_now(worker));
+
+    if (op == NULL)
+        return false;
+    if (!buffer_append_static(&connection->output, &worker->buffers, "version\r\n", 9)) {
+        mc_op_free(op);
+        return false;
+    }
+    op->flags |= MC_OP_PROBE;
+    STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
+    counter_add(&connection->server->cell->waiting, 1);
+    connection->state = MC_PROBING;
+    connection->since = worker_now(worker);
+    return true;
+}
+
+struct mc_connection *mc_server_connection(struct mc_server *server, unsigned affinity)
+{
+    struct mc_connection *connection = &server->connections[affinity % server->connection_count];
+
+    if (connection->state == MC_READY)
+        return connection;
+    if (server->failures > 0)
+        return NULL; /* mc_server_tick finds out when it is back */
+    if (connection->state == MC_CLOSED && !open_connection(connection))
+        return NULL;
+    return connection;
+}
+
+struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client)
+{
+    struct mc_connection *connection;
+
+    if (server->failures > 0)
+        return NULL;
+    LIST_FOREACH(connection, &server->uploads, upload)
+    {
+        if (connection->uploader == NULL && connection->state == MC_READY) {
+            connection->uploader = client;
+            return connection;
+        }
+    }
+    connection = malloc(sizeof(*connection));
+    if (connection == NULL)
+        return NULL;
+    connection_init(connection, server);
+    connection->dedicated = true;
+    if (!open_connection(connection)) {
+        free(connection);
+        return NULL;
+    }
+    connection->uploader = client;
+    LIST_INSERT_HEAD(&server->uploads, connection, upload);
+    return connection;
+}
+
+void mc_server_upload_done(struct mc_connection *connection, bool broken)
+{
+    connection->uploader = NULL;
+    if (broken)
+        mc_connection_fail(connection, "the client went away in the middle of a value", false);
+}
+
+static void became_ready(struct mc_connection *connection)
+{
+    struct mc_server *server = connection->server;
+
+    connection->state = MC_READY;
+    counter_add(&server->cell->up, 1);
+    if (server->failures > 0)
+        log_info("memcached server %s is back", server->name);
+    server->failures = 0;
+}
+
+static void connected(struct mc_connection *connection)
+{
+    struct mc_server *server = connection->server;
+    int failure = stream_connect_result(connection->stream.fd);
+
+    if (failure != 0) {
+        counter_add(&server->cell->connect_failures, 1);
+        mc_connection_fail(connection, strerror(failure), true);
+        return;
+    }
+    counter_add(&server->cell->connects, 1);
+    if (server->failures == 0)
+        became_ready(connection);
+    else if (!probe(connection)) {
+        mc_connection_fail(connection, "out of memory", true);
+        return;
+    }
+    connection->writing = false;
+    worker_defer(worker_of(connection), &connection->flush);
+}
+
+static void close_batch(struct mc_connection *connection)
+{
+    if (connection->batch_last == NULL)
+        return;
+    connection->batch_last->flags |= MC_OP_BATCH_END;
+    connection->batch_last = NULL;
+    /* The chunk has room: mc_connection_get left it. */
+    if (!buffer_append_copy(&connection->output, &worker_of(connection)->buffers, "\r\n", 2))
+        mc_connection_fail(connection, "out of memory", false);
+}
+
+static void flush_output(struct mc_connection *connection)
+{
+    struct worker *worker = worker_of(connection);
+    size_t before;
+    enum stream_verdict verdict;
+
+    close_batch(connection);
+    if (connection->state != MC_READY && connection->state != MC_PROBING)
+        return;
+    before = connection->output.len;
+    if (before == 0 || connection->writing)
+        return;
+    verdict = stream_flush(&connection->stream, &connection->output, &worker->buffers);
+    counter_add(&connection->server->cell->bytes_written, before - connection->output.len);
+    if (verdict == STREAM_FAILED) {
+        counter_add(&connection->server->cell->closed_by_server, 1);
+        mc_connection_fail(connection, strerror(errno), true);
+        return;
+    }
+    connection->writing = verdict == STREAM_AGAIN;
+    if (!watch_set(&connection->watch, connection->stalled_by == NULL, connection->writing)) {
+        mc_connection_fail(connection, "no memory for its events", true);
+        return;
+    }
+    if (connection->uploader != NULL && connection->output.len < MC_LOW_WATER)
+        mc_client_wake(connection->uploader);
+}
+
+static void pair(struct mc_connection *connection)
+{
+    char why[160];
+
+    if (!mc_connection_pair(connection, why, sizeof(why))) {
+        counter_add(&connection->server->cell->protocol_errors, 1);
+        log_warn("memcached server %s: %s; the connection is closed", connection->server->name,
+                 why);
+        mc_connection_fail(connection, "it sent what the protocol does not allow", true);
+        return;
+    }
+    if (connection->state == MC_PROBING && STAILQ_EMPTY(&connection->ops))
+        became_ready(connection);
+    if (connection->uploader != NULL && STAILQ_EMPTY(&connection->ops))
+        mc_client_wake(connection->uploader);
+}
+
+static void flush_task(struct turn_task *task)
+{
+    struct mc_connection *connection =
+        (struct mc_connection *)(void *)((char *)task - offsetof(struct mc_connection, flush));
+
+    if (connection->state == MC_CLOSED)
+        return;
+    flush_output(connection);
+    /* What was left unread while a client was slow. */
+    if (connection->state != MC_CLOSED && connection->stalled_by == NULL &&
+        input_bytes(&connection->input).len > 0)
+        pair(connection);
+}
+
+static void read_replies(struct mc_connection *connection)
+{
+    struct worker *worker = worker_of(connection);
+    struct mc_server *server = connection->server;
+    size_t moved;
+
+    switch (stream_read(&connection->stream, &connection->input, &worker->buffers, &moved)) {
+    case STREAM_OK:
+        counter_add(&server->cell->bytes_read, moved);
+        connection->since = worker_now(worker);
+        pair(connection);
+        return;
+    case STREAM_AGAIN:
+        if (!input_keep(&connection->input, &worker->buffers, 0))
+            mc_connection_fail(connection, "out of memory", false);
+        return;
+    case STREAM_CLOSED:
+        counter_add(&server->cell->closed_by_server, 1);
+        /* An idle connection may be closed; with requests on it, it is a failure. */
+        mc_connection_fail(connection, "it closed the connection",
+                           !STAILQ_EMPTY(&connection->ops));
+        return;
+    case STREAM_FAILED:
+        counter_add(&server->cell->closed_by_server, 1);
+        mc_connection_fail(connection, strerror(errno), !STAILQ_EMPTY(&connection->ops));
+        return;
+    }
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *context)
+{
+    struct mc_connection *connection = context;
+
+    (void)fd;
+    if (connection->state == MC_CONNECTING) {
+        if (what & (EV_WRITE | EV_READ))
+            connected(connection);
+        return;
+    }
+    if (what & EV_WRITE) {
+        connection->writing = false;
+        worker_defer(worker_of(connection), &connection->flush);
+    }
+    if ((what & EV_READ) && connection->state != MC_CLOSED && connection->stalled_by == NULL)
+        read_replies(connection);
+}
+
+void mc_connection_stall(struct mc_connection *connection, struct mc_client *client, bool parked)
+{
+    if (connection->stalled_by != NULL || client->closed)
+        return;
+    connection->stalled_by = client;
+    connection->stalled_parked = parked;
+    connection->stalled_since = worker_now(worker_of(connection));
+    LIST_INSERT_HEAD(&client->stalled, connection, stalled);
+    if (!watch_set(&connection->watch, false, connection->writing))
+        mc_client_close(client, "no memory for its events");
+}
+
+void mc_connection_resume(struct mc_connection *connection)
+{
+    unstall(connection);
+    connection->since = worker_now(worker_of(connection));
+    if (!watch_set(&connection->watch, true, connection->writing)) {
+        mc_connection_fail(connection, "no memory for its events", false);
+        return;
+    }
+    worker_defer(worker_of(connection), &connection->flush);
+}
+
+/* Takes the operation over, behind what was composed. */
+static void enqueue(struct mc_connection *connection, struct mc_op *op)
+{
+    STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
+    counter_add(&connection->server->cell->waiting, 1);
+    counter_add(&connection->server->cell->requests, 1);
+    worker_defer(worker_of(connection), &connection->flush);
+}
+
+static bool keep_original(struct mc_op *op, const struct key_place *place, struct slice key)
+{
+    if (!place->hashed)
+        return true;
+    op->original = chunk_create(&op->plane->worker->buffers, key.len);
+    if (op->original == NULL)
+        return false;
+    memcpy(op->original->data, key.data, key.len);
+    op->original->used = key.len;
+    return true;
+}
+
+/*
+ * Composes "<head> <wire key><tail>" in the append chunk, in one piece, and leaves the operation's key
+ * pointing into it.
+ */
+static bool compose(struct mc_connection *connection, struct mc_op *op, struct slice head,
+                    const struct key_place *place, struct slice key, struct slice tail)
+{
+    struct buffer_pool *pool = &worker_of(connection)->buffers;
+    size_t len = head.len + 1 + place->wire_len + tail.len;
+    struct chunk *chunk = buffer_pool_append_chunk(pool, len + 2);
+    char *begin;
+    char *at;
+
+    if (chunk == NULL || !keep_original(op, place, key))
+        return false;
+    at = begin = chunk->data + chunk->used;
+    if (head.len > 0)
+        memcpy(at, head.data, head.len);
+    at += head.len;
+    *at++ = ' ';
+    keyspace_compose(place, key, at);
+    op->wire = at;
+    op->wire_len = (uint8_t)place->wire_len;
+    op->prefix_len = (uint8_t)place->prefix.len;
+    at += place->wire_len;
+    if (tail.len > 0)
+        memcpy(at, tail.data, tail.len);
+    if (!buffer_append_ref(&connection->output, pool, chunk, begin, len))
+        return false;
+    chunk->used += len;
+    op->wire_chunk = chunk_ref(chunk);
+    return true;
+}
+
+bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
+                       const struct key_place *place, struct slice key, uint64_t batch_id,
+                       struct slice exptime)
+{
+    size_t limit = exptime.len > 0 ? BATCH_BYTES_GAT : BATCH_BYTES;
+    char head[64];
+    size_t head_len = 0;
+
+    if (connection->batch_last != NULL &&
+        (connection->batch_id != batch_id || connection->batch_keys >= BATCH_KEYS ||
+         connection->batch_bytes + place->wire_len + 3 > limit))
+        close_batch(connection);
+    if (connection->batch_last == NULL) {
+        const char *verb = mc_verb_name(op->verb);
+        head_len = strlen(verb);
+        memcpy(head, verb, head_len);
+        if (exptime.len > 0) {
+            ensure(exptime.len < sizeof(head) - 8);
+            head[head_len++] = ' ';
+            memcpy(head + head_len, exptime.data, exptime.len);
+            head_len += exptime.len;
+        }
+    }
+    if (!compose(connection, op, slice_of(head, head_len), place, key, slice_of(NULL, 0)))
+        return false;
+    if (head_len > 0) {
+        connection->batch_id = batch_id;
+        connection->batch_keys = 0;
+        connection->batch_bytes = head_len;
+    } else {
+        counter_add(&connection->server->cell->batched_keys, 1);
+    }
+    connection->batch_last = op;
+    connection->batch_keys++;
+    connection->batch_bytes += place->wire_len + 1;
+    enqueue(connection, op);
+    return true;
+}
+
+bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
+                        const struct key_place *place, struct slice key, struct slice tail)
+{
+    close_batch(connection);
+    if (!compose(connection, op, slice_string(mc_verb_name(op->verb)), place, key, tail))
+        return false;
+    enqueue(connection, op);
+    return true;
+}
+
+bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk, struct slice value)
+{
+    struct worker *worker = worker_of(connection);
+
+    connection->since = worker_now(worker);
+    worker_defer(worker, &connection->flush);
+    return buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len);
+}
+
+/* The first operation has waited too long, and not because of a client of ours. */
+static bool is_late(const struct mc_connection *connection, uint64_t now)
+{
+    const struct mc_op *first = STAILQ_FIRST(&connection->ops);
+    uint64_t begin;
+
+    if (first == NULL || connection->stalled_by != NULL)
+        return false;
+    begin = first->started;
+    /* While a value streams, either way, it is progress that counts. */
+    if ((connection->body_left > 0 || connection->dedicated) && connection->since > begin)
+        begin = connection->since;
+    return now > begin + connection->server->request_timeout;
+}
+
+static void connection_tick(struct mc_connection *connection, uint64_t now)
+{
+    struct mc_server *server = connection->server;
+
+    if (connection->stalled_by != NULL) {
+        uint64_t limit = server->request_timeout / (connection->stalled_parked ? 1 : 2);
+        if (now > connection->stalled_since + limit)
+            mc_client_close(connection->stalled_by, "it does not read its replies");
+    }
+    switch (connection->state) {
+    case MC_CLOSED:
+        break;
+    case MC_CONNECTING:
+        if (now > connection->since + server->connect_timeout) {
+            counter_add(&server->cell->connect_failures, 1);
+            mc_connection_fail(connection, "no connection in time", true);
+        }
+        break;
+    case MC_PROBING:
+    case MC_READY:
+        if (is_late(connection, now) &&
+            (connection->uploader == NULL || connection->uploader->upload_left == 0)) {
+            counter_add(&server->cell->timeouts, 1);
+            mc_connection_fail(connection, "no answer in time", true);
+        }
+        break;
+    }
+}
+
+void mc_server_tick(struct mc_server *server, uint64_t now)
+{
+    struct mc_connection *connection = LIST_FIRST(&server->uploads);
+
+    while (connection != NULL) {
+        struct mc_connection *next = LIST_NEXT(connection, upload);
+        if (connection->uploader == NULL && STAILQ_EMPTY(&connection->ops) &&
+            now > connection->since + UPLOAD_IDLE)
+            mc_connection_fail(connection, "idle", false);
+        else
+            connection_tick(connection, now);
+        connection = next;
+    }
+    for (unsigned i = 0; i < server->connection_count; i++)
+        connection_tick(&server->connections[i], now);
+    if (server->failures == 0 || now < server->retry_at || server->refs == 0)
+        return;
+    for (unsigned i = 0; i < server->connection_count; i++)
+        if (server->connections[i].state == MC_CONNECTING ||
+            server->connections[i].state == MC_PROBING)
+            return;
+    for (unsigned i = 0; i < server->connection_count; i++) {
+        if (server->connections[i].state == MC_CLOSED) {
+            (void)open_connection(&server->connections[i]);
+            return;
+        }
+    }
+}
