@@ -1,7 +1,7 @@
 /*
  * Memory that is freed all at once: everything a configuration consists of, and the tree it is read
- * from. Blocks are zeroed. Without memory the arena jumps to where its owner set `no_memory`, so that
- * a hundred allocations need one answer; the owner must have set it before the first one.
+ * from. Blocks are zeroed. Without memory the arena jumps to where its owner set `no_memory`, so
+ * that a hundred allocations need one answer; the owner must have set it before the first one.
  */
 #ifndef CROSSFADE_CONF_ARENA_H
 #define CROSSFADE_CONF_ARENA_H

@@ -1,7 +1,7 @@
 /*
- * First the defaults that depend on other values, then what no single value shows: names that clash,
- * addresses used twice, stages out of order, planes that cannot work. An earlier fault may have left
- * a name or a list empty, so each check looks before it compares.
+ * First the defaults that depend on other values, then what no single value shows: names that
+ * clash, addresses used twice, stages out of order, planes that cannot work. An earlier fault may
+ * have left a name or a list empty, so each check looks before it compares.
  */
 #include "loader.h"
 
@@ -57,7 +57,7 @@ static bool same_endpoint(const struct config_endpoint *a, const struct config_e
            a->port == b->port;
 }
 
-/* -- Defaults ------------------------------------------------------------------------------------ */
+/* -- Defaults -- */
 
 static void complete_weights(struct config_backend *backends, size_t count)
 {
@@ -116,7 +116,7 @@ static void complete_control(struct loader *loader)
     };
 }
 
-/* -- Arms ---------------------------------------------------------------------------------------- */
+/* -- Arms -- */
 
 static void check_backends(struct loader *loader, const char *list,
                            const struct config_backend *backends, size_t count)
@@ -172,7 +172,7 @@ static void check_arms(struct loader *loader)
     }
 }
 
-/* -- Cache --------------------------------------------------------------------------------------- */
+/* -- Cache -- */
 
 static bool covers(const struct config_rule *earlier, const struct config_rule *later)
 {
@@ -204,19 +204,21 @@ static void check_rules(struct loader *loader)
         if (rule->scope != SCOPE_SHARED)
             continue;
         if (is_given(loader, PATH("cache.keys[%zu].coherence", i)))
-            places_fault(loader, PATH("cache.keys[%zu].coherence", i),
-                         "has no meaning for a shared key, of which there is one copy; take it out");
+            places_fault(
+                loader, PATH("cache.keys[%zu].coherence", i),
+                "has no meaning for a shared key, of which there is one copy; take it out");
         if (is_given(loader, PATH("cache.keys[%zu].writes", i)))
-            places_fault(loader, PATH("cache.keys[%zu].writes", i),
-                         "has no meaning for a shared key, of which there is one copy; take it out");
+            places_fault(
+                loader, PATH("cache.keys[%zu].writes", i),
+                "has no meaning for a shared key, of which there is one copy; take it out");
     }
 }
 
-/* -- Addresses ----------------------------------------------------------------------------------- */
+/* -- Addresses -- */
 
 struct addresses {
     struct loader *loader;
-    /* Both planes' listeners, the control sockets and the admin address: a few thousand at the most. */
+    /* Of both planes' listeners, the control sockets and the admin address. */
     const struct config_endpoint **seen;
     const char **paths;
     size_t count;
@@ -255,8 +257,8 @@ static void check_addresses(struct loader *loader)
     const struct config_control *control = &config->control;
     struct arena *arena = &loader->source->arena;
     struct addresses addresses = { .loader = loader };
-    size_t room = config->cache.listener_count + config->web.listener_count +
-                  control->socket_count + 1;
+    size_t room =
+        config->cache.listener_count + config->web.listener_count + control->socket_count + 1;
 
     addresses.seen = arena_alloc(arena, room * sizeof(*addresses.seen));
     addresses.paths = arena_alloc(arena, room * sizeof(*addresses.paths));
@@ -271,7 +273,7 @@ static void check_addresses(struct loader *loader)
         check_address(&addresses, &control->http, "control.http");
 }
 
-/* -- Rollout ------------------------------------------------------------------------------------- */
+/* -- Rollout -- */
 
 static void check_identities(struct loader *loader)
 {
@@ -343,7 +345,7 @@ static void check_rollout(struct loader *loader)
     check_stages(loader);
 }
 
-/* -- Web ----------------------------------------------------------------------------------------- */
+/* -- Web -- */
 
 static void check_rollout_backends(struct loader *loader, unsigned arm, const char *key)
 {
@@ -396,6 +398,8 @@ void check_config(struct loader *loader)
     check_addresses(loader);
     check_rollout(loader);
     check_web(loader);
-    if (!is_given(loader, "cache") && !is_given(loader, "web"))
-        places_fault(loader, "arms", "are all there is: add a cache section, a web section or both");
+    /* With other faults one of them is most likely the reason, such as a misspelt name. */
+    if (!is_given(loader, "cache") && !is_given(loader, "web") && loader->faults->count == 0)
+        places_fault(loader, "arms",
+                     "are all there is: add a cache section, a web section or both");
 }

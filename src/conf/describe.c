@@ -99,8 +99,8 @@ static void print_match(struct describe *describe, const struct schema_row *rows
 static void describe_rows(struct describe *describe, const struct schema_row *rows,
                           const char *base, size_t len);
 
-static void describe_list(struct describe *describe, const struct schema_row *row,
-                          const char *base, size_t len)
+static void describe_list(struct describe *describe, const struct schema_row *row, const char *base,
+                          size_t len)
 {
     const char *elements;
     size_t count;

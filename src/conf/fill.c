@@ -85,8 +85,8 @@ static void fill_unset(const struct schema_row *row, void *field)
         memcpy(field, &unset, sizeof(unset));
 }
 
-static void fill_value(struct loader *loader, const struct schema_row *row,
-                       const struct node *node, struct position around, void *field)
+static void fill_value(struct loader *loader, const struct schema_row *row, const struct node *node,
+                       struct position around, void *field)
 {
     struct why why;
 
@@ -120,8 +120,7 @@ static const struct named_list *find_list(struct loader *loader, const struct no
         nearest_offer(&nearest, loader->lists[i].name);
     }
     fault(loader, name->at, "\"%s\" is no list under rollout.lists%s",
-          slice_escape(name->text, text, sizeof(text)),
-          nearest_hint(&nearest, hint, sizeof(hint)));
+          slice_escape(name->text, text, sizeof(text)), nearest_hint(&nearest, hint, sizeof(hint)));
     return NULL;
 }
 
@@ -241,7 +240,8 @@ static void fill_list(struct loader *loader, const struct schema_row *row, const
     }
     if (node->kind != NODE_LIST) {
         if (node->kind != NODE_REFUSED)
-            fault(loader, node->at, "is a list; write [ ... ] around it, or - in front of each entry");
+            fault(loader, node->at,
+                  "is a list; write [ ... ] around it, or - in front of each entry");
         return;
     }
     if (node->count < row->low) {
@@ -294,8 +294,7 @@ static void fill_named_list(struct loader *loader, const struct schema_row *row,
 }
 
 /* The lists that others name. */
-static void fill_named(struct loader *loader, const struct schema_row *row,
-                       const struct node *node)
+static void fill_named(struct loader *loader, const struct schema_row *row, const struct node *node)
 {
     if (node == NULL || node->kind == NODE_REFUSED)
         return;
@@ -304,8 +303,7 @@ static void fill_named(struct loader *loader, const struct schema_row *row,
         return;
     }
     if (node->count > 0)
-        loader->lists =
-            arena_alloc(&loader->source->arena, node->count * sizeof(*loader->lists));
+        loader->lists = arena_alloc(&loader->source->arena, node->count * sizeof(*loader->lists));
     for (const struct node *child = node->first; child != NULL; child = child->next)
         fill_named_list(loader, row, child);
 }
@@ -418,8 +416,7 @@ static void fill_section(struct loader *loader, const struct schema_row *rows,
     static const struct position whole = { 1, 1 };
 
     for (const struct schema_row *row = rows; row->name != NULL; row++) {
-        const struct node *child =
-            node != NULL ? node_child(node, slice_string(row->name)) : NULL;
+        const struct node *child = node != NULL ? node_child(node, slice_string(row->name)) : NULL;
         size_t before = push_name(loader, row->name);
         fill_row(loader, row, child, node != NULL ? node->at : whole, base);
         pop(loader, before);

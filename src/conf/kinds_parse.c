@@ -70,8 +70,8 @@ static bool check_range(const struct schema_row *row, enum schema_kind kind, uin
         value_format_size(limit, bound);
     else
         (void)snprintf(bound, sizeof(bound), "%" PRIu64, limit);
-    return why_set(why, "is out of range; %s %s is allowed", value < row->low ? "at least" : "at most",
-                   bound);
+    return why_set(why, "is out of range; %s %s is allowed",
+                   value < row->low ? "at least" : "at most", bound);
 }
 
 static bool parse_number(const struct schema_row *row, struct slice text, void *field,
@@ -127,7 +127,8 @@ static bool parse_choice(const struct schema_row *row, struct slice text, void *
         nearest_offer(&nearest, slice_string(choice->name));
     }
     list_choices(row->choices, false, names, sizeof(names));
-    return why_set(why, "is not known here; use %s%s", names, nearest_hint(&nearest, hint, sizeof(hint)));
+    return why_set(why, "is not known here; use %s%s", names,
+                   nearest_hint(&nearest, hint, sizeof(hint)));
 }
 
 static bool parse_bool(const struct schema_row *row, struct slice text, void *field,
@@ -152,8 +153,7 @@ static bool parse_text(struct loader *loader, const struct schema_row *row, enum
         return why_set(why, "may hold letters, digits, _ and - only");
     if (kind == SCHEMA_PATH && (text.len == 0 || text.data[0] != '/'))
         return why_set(why, "is no absolute path; begin it with /");
-    store_text(row, field,
-               text.len == 0 && (row->flags & SCHEMA_OFF) ? NULL : keep(loader, text));
+    store_text(row, field, text.len == 0 && (row->flags & SCHEMA_OFF) ? NULL : keep(loader, text));
     return true;
 }
 
@@ -254,7 +254,8 @@ static bool parse_namespace(struct loader *loader, const struct schema_row *row,
         if (text.data[0] == '$') {
             varies = true;
             if (text.len < 2 || text.data[1] != '{')
-                return why_set(why, "has a $ without a {NAME}; write ${NAME} for a variable's value");
+                return why_set(why,
+                               "has a $ without a {NAME}; write ${NAME} for a variable's value");
             if (!expand(&text, expanded, sizeof(expanded), &len, why))
                 return false;
         } else {
@@ -293,7 +294,8 @@ static bool parse_pattern(struct loader *loader, struct slice text, struct confi
         if ((unsigned char)text.data[i] <= ' ')
             return why_set(why, "has white space in it, which no key has");
     if (slice_find(text, '*') < text.len)
-        return why_set(why, "has a * that is not at its end; only a beginning of keys can be given");
+        return why_set(why,
+                       "has a * that is not at its end; only a beginning of keys can be given");
     rule->match = keep(loader, text);
     rule->prefix = prefix;
     return true;
@@ -331,7 +333,8 @@ static bool parse_identity(struct loader *loader, struct slice text, struct conf
         return true;
     }
     if (slice_equal(kind, SLICE("token")))
-        return why_set(why, "is not available in this version; use header, cookie, query, ip or issue");
+        return why_set(why,
+                       "is not available in this version; use header, cookie, query, ip or issue");
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         nearest_offer(&nearest, slice_string(kinds[i].name));
         if (!slice_equal(kind, slice_string(kinds[i].name)))
@@ -377,7 +380,8 @@ static bool parse_cookie(struct loader *loader, struct slice text, struct config
     struct slice value = SLICE("");
 
     if (!value_is_token(name))
-        return why_set(why, "has no name of a cookie in it; write name=value, or name for any value");
+        return why_set(why,
+                       "has no name of a cookie in it; write name=value, or name for any value");
     if (equals < text.len) {
         value = skip(text, equals + 1);
         if (value.len > HEADER_VALUE_MAX)
@@ -431,7 +435,8 @@ static bool parse_log_target(struct slice text, struct why *why)
 static bool parse_hash_tag(struct slice text, char *field, struct why *why)
 {
     if (text.len != 0 && (text.len != 2 || text.data[0] == ' ' || text.data[1] == ' '))
-        return why_set(why, "is no hash tag; write the opening and the closing byte, such as \"{}\"");
+        return why_set(why,
+                       "is no hash tag; write the opening and the closing byte, such as \"{}\"");
     memcpy(field, text.len == 2 ? text.data : "\0", 2);
     return true;
 }

@@ -60,7 +60,7 @@ static void run(struct loader *loader, struct arena *nodes, const char *name, co
     check_config(loader);
 }
 
-/* Where the arenas' jump lands. What changes meanwhile is the caller's, so that it outlives the jump. */
+/* Where the arenas' jump lands. What changes is the caller's, so that it outlives the jump. */
 static void run_guarded(struct loader *loader, struct arena *nodes, const char *name,
                         const char *text, size_t len)
 {

@@ -5,8 +5,8 @@
  *   fill.c    nodes + schema -> struct config, each value by kinds_parse.c, defaults for the rest
  *   check.c   defaults that depend on other values, then what spans keys
  *
- * Each step notes its faults and goes on, so a later one has to live with what an earlier one refused:
- * such a field is zero.
+ * Each step notes its faults and goes on, so a later one has to live with what an earlier one
+ * refused: such a field is zero.
  */
 #ifndef CROSSFADE_CONF_LOADER_H
 #define CROSSFADE_CONF_LOADER_H

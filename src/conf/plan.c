@@ -1,6 +1,6 @@
 /*
- * The plan that `crossfade --check` prints: what listens where, what leads where, and how the rollout
- * will go, as tables for a person.
+ * The plan that `crossfade --check` prints: what listens where, what leads where, and how the
+ * rollout will go, as tables for a person.
  */
 #include "crossfade/conf/load.h"
 
@@ -10,18 +10,18 @@
 #define TEXT_ROOM 128
 
 static const char *const scopes[] = { [SCOPE_ISOLATED] = "isolated", [SCOPE_SHARED] = "shared" };
-static const char *const coherences[] = { [COHERENCE_NONE] = "none",
-                                          [COHERENCE_FANOUT] = "fanout",
-                                          [COHERENCE_EPOCH] = "epoch" };
-static const char *const writes[] = { [WRITES_AUTO] = "auto",
-                                      [WRITES_MUTATE] = "mutate",
-                                      [WRITES_FILL] = "fill" };
+static const char *const coherences[] = {
+    [COHERENCE_NONE] = "none", [COHERENCE_FANOUT] = "fanout", [COHERENCE_EPOCH] = "epoch"
+};
+static const char *const writes[] = {
+    [WRITES_AUTO] = "auto", [WRITES_MUTATE] = "mutate", [WRITES_FILL] = "fill"
+};
 static const char *const distributions[] = { [DISTRIBUTION_KETAMA] = "ketama",
                                              [DISTRIBUTION_MODULA] = "modula",
                                              [DISTRIBUTION_CONSISTENT] = "consistent" };
-static const char *const levels[] = { [LEVEL_READ] = "read",
-                                      [LEVEL_OPERATE] = "operate",
-                                      [LEVEL_ADMIN] = "admin" };
+static const char *const levels[] = {
+    [LEVEL_READ] = "read", [LEVEL_OPERATE] = "operate", [LEVEL_ADMIN] = "admin"
+};
 
 static void print_backends(const struct config_backend *backends, size_t count, FILE *out)
 {
@@ -137,8 +137,9 @@ static void print_web(const struct config *config, FILE *out)
             value_format_size(web->head_limit, texts[0]), web->headers_limit,
             value_format_size(web->body_limit, texts[1]), web->connections_limit);
     if (web->fallback_to_stable)
-        fprintf(out, "  fallback  safe requests that fail on the candidate go to stable, up to "
-                     "%u %% of requests\n",
+        fprintf(out,
+                "  fallback  safe requests that fail on the candidate go to stable, up to "
+                "%u %% of requests\n",
                 web->fallback_budget);
     else
         fputs("  fallback  none\n", out);
@@ -189,8 +190,8 @@ static void print_stages(const struct config_rollout *rollout, FILE *out)
     uint64_t elapsed = 0;
     size_t listed = rollout->allow_count;
 
-    fprintf(out, "  %-3s %-*s  %9s  %7s  %8s  %10s  %-7s  %s\n", "", NAME_WIDTH, "stage",
-            "users", "listed", "at least", "in all", "advance", "a failed gate");
+    fprintf(out, "  %-3s %-*s  %9s  %7s  %8s  %10s  %-7s  %s\n", "", NAME_WIDTH, "stage", "users",
+            "listed", "at least", "in all", "advance", "a failed gate");
     for (size_t i = 0; i < rollout->stage_count; i++) {
         const struct config_stage *stage = &rollout->stages[i];
         char percent[VALUE_TEXT];
@@ -214,8 +215,8 @@ static void print_rollout(const struct config *config, FILE *out)
         fputs("\nrollout: none\n", out);
         return;
     }
-    fprintf(out, "\nrollout %s: from %s to %s\n", rollout->name,
-            config->arms[rollout->from].name, config->arms[rollout->to].name);
+    fprintf(out, "\nrollout %s: from %s to %s\n", rollout->name, config->arms[rollout->from].name,
+            config->arms[rollout->to].name);
     print_identities(rollout, out);
     fprintf(out, "  lists     %zu always on the candidate, %zu always on stable\n",
             rollout->allow_count, rollout->deny_count);

@@ -8,8 +8,7 @@
 
 #include <stdio.h>
 
-#define FIELD(type, field)                                                                         \
-    .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
+#define FIELD(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
 #define ARRAY(type, field, count)                                                                  \
     .offset = offsetof(type, field), .count_offset = offsetof(type, count),                        \
     .element_size = sizeof(*((type *)0)->field)

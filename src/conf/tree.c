@@ -92,8 +92,8 @@ static struct node *make_node(struct reader *reader, enum node_kind kind)
 static struct node *make_scalar(struct reader *reader)
 {
     struct node *node = make_node(reader, NODE_SCALAR);
-    struct slice text = slice_of((const char *)reader->event.data.scalar.value,
-                                 reader->event.data.scalar.length);
+    struct slice text =
+        slice_of((const char *)reader->event.data.scalar.value, reader->event.data.scalar.length);
 
     node->text = slice_of(arena_dup(reader->arena, text), text.len);
     node->plain = reader->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -155,8 +155,7 @@ static bool read_entry(struct reader *reader, struct node *map, unsigned depth)
     earlier = node_child(map, key->text);
     if (earlier != NULL) {
         char name[64];
-        faults_add(reader->faults, at,
-                   "%s is given twice, first on line %u; keep one of the two",
+        faults_add(reader->faults, at, "%s is given twice, first on line %u; keep one of the two",
                    slice_escape(key->text, name, sizeof(name)), earlier->name_at.line);
         return true;
     }

@@ -1,7 +1,7 @@
 /*
- * A YAML document as a tree of nodes that know their line and column. What a configuration has no use
- * for is refused with its place: anchors, aliases, merge keys, tags, a second document, deep nesting,
- * keys that are no plain text, keys given twice.
+ * A YAML document as a tree of nodes that know their line and column. What a configuration has no
+ * use for is refused with its place: anchors, aliases, merge keys, tags, a second document, deep
+ * nesting, keys that are no plain text, keys given twice.
  */
 #ifndef CROSSFADE_CONF_TREE_H
 #define CROSSFADE_CONF_TREE_H
@@ -44,8 +44,9 @@ struct node {
 };
 
 /*
- * The root, or NULL when the text is no YAML or empty. Faults go to `faults` in either case. The tree
- * lives in `arena`; without memory the arena's jump is taken, after libyaml's parser was freed.
+ * The root, or NULL when the text is no YAML or empty. Faults go to `faults` in either case. The
+ * tree lives in `arena`; without memory the arena's jump is taken, after libyaml's parser was
+ * freed.
  */
 struct node *tree_read(const char *text, size_t len, struct arena *arena,
                        struct config_faults *faults);

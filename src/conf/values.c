@@ -160,7 +160,8 @@ bool value_parse_mode(struct slice text, int *out, struct why *why)
     int mode = 0;
 
     if (text.len < 3 || text.len > 4 || (text.len == 4 && text.data[0] != '0'))
-        return why_set(why, "is no file mode; write three octal digits after a 0, such as \"0660\"");
+        return why_set(why,
+                       "is no file mode; write three octal digits after a 0, such as \"0660\"");
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] < '0' || text.data[i] > '7')
             return why_set(why, "is no file mode; the digits of \"0660\" are octal, 0 to 7");

@@ -31,3 +31,8 @@ check_PROGRAMS += tests/fuzz/fuzz_http_chunked
 tests_fuzz_fuzz_http_chunked_SOURCES = tests/fuzz/fuzz_http_chunked.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_http_chunked_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_http_chunked_LDADD = $(UNIT_LIBS_proto)
+
+check_PROGRAMS += tests/fuzz/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_config_LDADD = $(UNIT_LIBS_conf)

@@ -1,11 +1,12 @@
 /*
  * The main function of a fuzz target where libFuzzer is not: replays every file of the folders (and
- * files) that are named, then each of them again cut short and with bytes changed, from a fixed seed.
+ * files) that are named, then each of them again cut short and with bytes changed, from a fixed
+ * seed.
  *
  *   fuzz_x [-runs=N] [other libFuzzer options, ignored] FOLDER-OR-FILE...
  *
- * N is the number of changed inputs for the whole run. Each input sits in a heap block of exactly its
- * size, so that a sanitizer sees one byte read too far.
+ * N is the number of changed inputs for the whole run. Each input sits in a heap block of exactly
+ * its size, so that a sanitizer sees one byte read too far.
  */
 #include "fuzz.h"
 
@@ -109,7 +110,9 @@ static size_t draw(uint64_t *state, size_t below)
 /* One to four changes: flip a bit, overwrite, insert, remove, repeat a piece, cut the end. */
 static size_t change(uint8_t *data, size_t size, size_t room, uint64_t *state)
 {
-    static const uint8_t telling[] = { 0, ' ', '\n', '\r', ':', '"', '{', '[', '0', '9', '-', 0xff };
+    static const uint8_t telling[] = {
+        0, ' ', '\n', '\r', ':', '"', '{', '[', '0', '9', '-', 0xff
+    };
 
     for (size_t n = 1 + draw(state, 4); n > 0; n--) {
         size_t at = draw(state, size + 1);

@@ -1,9 +1,11 @@
 /*
- * The schema: one row for every key that the configuration file may have. The rows drive the loader,
- * `crossfade --check`, `crossfadectl show config` and the test that keeps conf/crossfade.yaml complete.
+ * The schema: one row for every key that the configuration file may have. The rows drive the
+ * loader, `crossfade --check`, `crossfadectl show config` and the test that keeps
+ * conf/crossfade.yaml complete.
  *
- * A new key is a row here, a field in config.h and a line in conf/crossfade.yaml. A key whose feature
- * does not exist yet has its row too, marked SCHEMA_LATER, so that nobody's setting is ignored.
+ * A new key is a row here, a field in config.h and a line in conf/crossfade.yaml. A key whose
+ * feature does not exist yet has its row too, marked SCHEMA_LATER, so that nobody's setting is
+ * ignored.
  */
 #ifndef CROSSFADE_CONF_SCHEMA_H
 #define CROSSFADE_CONF_SCHEMA_H
@@ -18,13 +20,13 @@ enum schema_kind {
     SCHEMA_NAMED,   /* a map from names of the user's choice to lists of `rows` */
     SCHEMA_MATCHES, /* a list of sections in which a name stands for a list of rollout.lists */
     /* Values; all are scalars in the file. */
-    SCHEMA_TEXT,      /* low to high bytes, printable */
-    SCHEMA_NAME,      /* letters, digits, '_' and '-' */
-    SCHEMA_PATH,      /* absolute */
-    SCHEMA_NUMBER,    /* low to high */
-    SCHEMA_SIZE,      /* bytes, low to high */
-    SCHEMA_DURATION,  /* microseconds, low to high */
-    SCHEMA_PERCENT,   /* steps of 0.0001 %; and that it was given */
+    SCHEMA_TEXT,     /* low to high bytes, printable */
+    SCHEMA_NAME,     /* letters, digits, '_' and '-' */
+    SCHEMA_PATH,     /* absolute */
+    SCHEMA_NUMBER,   /* low to high */
+    SCHEMA_SIZE,     /* bytes, low to high */
+    SCHEMA_DURATION, /* microseconds, low to high */
+    SCHEMA_PERCENT,  /* steps of 0.0001 %; and that it was given */
     SCHEMA_BOOL,
     SCHEMA_CHOICE,    /* one of `choices` */
     SCHEMA_MODE,      /* octal permission bits; -1: not given */
@@ -73,17 +75,17 @@ struct schema_row {
     const char *shorthand; /* a scalar in place of a list's section is this key of it */
     /* Where the value goes, within the structure of the section that the row is in. */
     size_t offset;
-    size_t width;         /* of the field; 0: nothing is kept */
-    size_t count_offset;  /* of a list */
+    size_t width;        /* of the field; 0: nothing is kept */
+    size_t count_offset; /* of a list */
     size_t element_size;
-    size_t given_offset;  /* a bool: SCHEMA_PERCENT: given; SCHEMA_NAMESPACE: had ${...} */
+    size_t given_offset;   /* a bool: SCHEMA_PERCENT: given; SCHEMA_NAMESPACE: had ${...} */
     size_t present_offset; /* SCHEMA_OPTIONAL: a bool, within the section's own structure */
 };
 
 /* The rows of the file's top level. */
 const struct schema_row *schema_root(void);
 
-/* Calls `each` for every row, a section before its rows, with its path ("cache.listen[].address"). */
+/* Calls `each` for every row, a section before its rows, with its path: "cache.listen[].arm". */
 typedef void (*schema_each)(void *context, const char *path, const struct schema_row *row);
 void schema_walk(schema_each each, void *context);
 

@@ -45,7 +45,7 @@ bool value_parse_mode(struct slice text, int *out, struct why *why) MUST_CHECK;
 /* An endpoint's parts, as slices of the text: nothing is copied. */
 struct value_endpoint {
     struct slice endpoint; /* all of it but the weight */
-    struct slice host; /* without brackets; data NULL: a unix socket */
+    struct slice host;     /* without brackets; data NULL: a unix socket */
     struct slice path;
     uint16_t port;
     unsigned weight; /* 0: not given */

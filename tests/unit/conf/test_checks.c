@@ -1,0 +1,185 @@
+#include "loading.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#define CACHE_LINE "cache: { listen: [ { address: \"h:1\", arm: a } ], servers: [ \"h:2\" ] }\n"
+
+Test(checks, arms_and_their_namespaces_are_apart)
+{
+    expect_fault("arms: [ { name: a }, { name: b }, { name: a } ]\n" CACHE_LINE, 1, 43,
+                 "arms[2].name is a, as the arm on line 1");
+    expect_fault("arms: [ { name: a }, { name: b, namespace: a } ]\n" CACHE_LINE, 1, 44,
+                 "arms[1].namespace is a, as that of the arm a");
+    expect_fault("arms:\n"
+                 "  - { name: a, namespace: \"\" }\n"
+                 "  - { name: b, namespace: \"\" }\n" CACHE_LINE,
+                 3, 27, "only one arm's keys can go without a prefix");
+    expect_fault("arms: [ { name: a, namespace: \"a.1:\" } ]\n" CACHE_LINE, 1, 31,
+                 "letters, digits, _ and - only");
+    expect_fault(
+        "arms: [ { name: a, namespace: "
+        "12345678901234567890123456789012345678901234567890123456789012345 } ]\n" CACHE_LINE,
+        1, 31, "65 bytes long; at most 64");
+    setenv("CROSSFADE_TEST", "x", 1);
+    expect_fault("arms: [ { name: a, namespace: \"${CROSSFADE_TEST}\" } ]\n" CACHE_LINE, 1, 31,
+                 "needs coherence: epoch, which is not available in this version");
+    expect_fault("arms: [ { name: a, backends: [ \"h:5\", \"i:5\", \"H:5\" ] } ]\n" CACHE_LINE, 1,
+                 46, "is H:5 again, which is arms[0].backends[0] already");
+}
+
+Test(checks, addresses_are_used_once)
+{
+    expect_fault("arms: [ { name: a } ]\n"
+                 "cache:\n"
+                 "  listen:\n"
+                 "    - { address: \"h:1\", arm: a }\n"
+                 "    - { address: \"h:1\", arm: a }\n"
+                 "  servers: [ \"h:2\" ]\n",
+                 5, 18, "is h:1, which cache.listen[0].address listens on already");
+    expect_fault("arms: [ { name: a, backends: [ \"h:9\" ] } ]\n" CACHE_LINE
+                 "web: { listen: [ { address: \"h:1\" } ] }\n",
+                 3, 29, "which cache.listen[0].address listens on");
+    expect_fault("arms: [ { name: a } ]\n" CACHE_LINE "control: { http: \"h:1\" }\n", 3, 18,
+                 "control.http is h:1");
+    expect_fault("arms: [ { name: a } ]\n"
+                 "cache: { listen: [ { address: \"unix:/s\", arm: a } ], servers: [ \"h:2\" ] }\n"
+                 "control: { sockets: [ { path: /s } ] }\n",
+                 3, 31, "control.sockets[0].path is /s");
+    expect_fault(
+        "arms: [ { name: a } ]\n"
+        "cache: { listen: [ { address: \"h:1\", arm: a } ], servers: [ \"h:2\", \"h:2:3\" ] }\n",
+        2, 68, "cache.servers[1] is h:2 again");
+    expect_fault("arms: [ { name: a } ]\n"
+                 "cache: { listen: [ { address: \"h:1\", arm: a, mode: \"0600\" } ], servers: [ "
+                 "\"h:2\" ] }\n",
+                 2, 52, "is for unix sockets");
+    expect_fault("arms: [ { name: a } ]\n"
+                 "cache: { listen: [ { address: \"h:1\", arm: a } ], servers: [ { address: "
+                 "\"h:2:3\", weight: 4 } ] }\n",
+                 2, 72, "has a weight, and so has the key weight");
+}
+
+Test(checks, rules_can_be_reached)
+{
+    char text[1024];
+    static const struct {
+        const char *rules;
+        const char *part; /* NULL: fine */
+    } cases[] = {
+        { "{ match: \"a*\" }, { match: \"ab\" }", "cache.keys[1].match is never reached: a*" },
+        { "{ match: \"a*\" }, { match: \"ab*\" }", "cache.keys[1].match is never reached: a*" },
+        { "{ match: \"*\" }, { match: \"b\" }", "cache.keys[1].match is never reached: *" },
+        { "{ match: \"a\" }, { match: \"a\" }", "cache.keys[1].match is never reached: a " },
+        { "{ match: \"a\" }, { match: \"a*\" }", NULL },
+        { "{ match: \"ab*\" }, { match: \"a*\" }, { match: \"b*\" }", NULL },
+        { "{ match: \"a*b\" }", "a * that is not at its end" },
+        { "{ match: \"a b\" }", "white space" },
+        { "{ match: \"\" }", "is empty" },
+        { "{ match: a, scope: shared, coherence: none }", "no meaning for a shared key" },
+        { "{ match: a, scope: shared, writes: fill }", "no meaning for a shared key" },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        (void)snprintf(text, sizeof(text), "%s  keys: [ %s ]\n", base_text, cases[i].rules);
+        if (cases[i].part != NULL)
+            expect_fault_among(text, 7, cases[i].part);
+        else
+            config_free(load_good(text, ""));
+    }
+}
+
+Test(checks, stages_only_go_up)
+{
+    char text[2048];
+
+    (void)snprintf(text, sizeof(text), "%s%s", rollout_text,
+                   "    - { name: a, percent: 20 }\n"
+                   "    - { name: b }\n"
+                   "    - { name: c, percent: 19.9999 }\n");
+    expect_fault(text, 15, 27, "is 19.9999, below the 20 of the stage a before it");
+    (void)snprintf(text, sizeof(text), "%s%s", rollout_text,
+                   "    - { name: a, percent: 20 }\n"
+                   "    - { name: a, percent: 30 }\n");
+    expect_fault(text, 14, 15, "as an earlier stage is called");
+    (void)snprintf(text, sizeof(text), "%s%s", rollout_text,
+                   "    - { name: a, allow: [ employes ] }\n");
+    expect_fault(text, 13, 27,
+                 "\"employes\" is no list under rollout.lists; did you mean employees?");
+}
+
+static void with_rollout(const char *lines, unsigned line, unsigned column, const char *part)
+{
+    char text[2048];
+
+    (void)snprintf(
+        text, sizeof(text),
+        "arms: [ { name: a, backends: [ \"h:1\" ] }, { name: b, backends: [ \"h:2\" ] } ]\n"
+        "web: { listen: [ { address: \"h:3\" } ] }\n"
+        "rollout:\n"
+        "  name: r\n"
+        "%s",
+        lines);
+    expect_fault(text, line, column, part);
+}
+
+Test(checks, a_rollout_says_who_and_where)
+{
+    with_rollout("  salt: s\n  from: a\n  to: a\n  stages: [ { name: x } ]\n", 7, 7,
+                 "is the same arm as rollout.from");
+    with_rollout("  salt: s\n  from: a\n  to: c\n  stages: [ { name: x } ]\n", 7, 7, "is no arm");
+    with_rollout("  salt: \"\"\n  from: a\n  to: b\n  stages: [ { name: x } ]\n", 5, 9, "is empty");
+    with_rollout("  from: a\n  to: b\n  stages: [ { name: x } ]\n", 4, 3,
+                 "rollout.salt is missing");
+    with_rollout("  salt: s\n  from: a\n  to: b\n  stages: []\n", 8, 11, "at least 1 entry");
+    with_rollout("  salt: s\n  from: a\n  to: b\n  stages: [ { name: x, percent: 1 } ]\n", 8, 33,
+                 "needs to know who a request is from");
+}
+
+Test(checks, nothing_is_behind_an_identity_that_all_have)
+{
+    static const char rest[] = "  salt: s\n  from: a\n  to: b\n  stages: [ { name: x } ]\n";
+    char lines[512];
+
+    (void)snprintf(lines, sizeof(lines), "  identity: [ \"issue:i\", \"cookie:c\" ]\n%s", rest);
+    with_rollout(lines, 5, 15, "put it last");
+    (void)snprintf(lines, sizeof(lines), "  identity: [ \"ip\", \"issue:i\" ]\n%s", rest);
+    with_rollout(lines, 5, 15, "put it last");
+    (void)snprintf(lines, sizeof(lines), "  identity: [ \"cookie:c\", \"cookie:c\" ]\n%s", rest);
+    with_rollout(lines, 5, 27, "is there twice");
+    (void)snprintf(lines, sizeof(lines), "  identity: [ \"cookies:c\" ]\n%s", rest);
+    with_rollout(lines, 5, 15, "did you mean cookie?");
+    (void)snprintf(lines, sizeof(lines), "  identity: [ \"header:X_User\" ]\n%s", rest);
+    with_rollout(lines, 5, 15, "a header field with _");
+    (void)snprintf(lines, sizeof(lines), "  identity: [ \"token:t\" ]\n%s", rest);
+    with_rollout(lines, 5, 15, "is not available in this version");
+    (void)snprintf(lines, sizeof(lines), "  identity: [ \"cookie:\" ]\n%s", rest);
+    with_rollout(lines, 5, 15, "write cookie:NAME");
+}
+
+Test(checks, the_web_plane_knows_where_to_send)
+{
+    static const char web[] = "web: { listen: [ { address: \"h:3\" } ] }\n";
+    char text[512];
+
+    (void)snprintf(text, sizeof(text), "arms: [ { name: a } ]\n%s", web);
+    expect_fault(text, 2, 6, "has nowhere to send requests");
+    (void)snprintf(
+        text, sizeof(text),
+        "arms: [ { name: a, backends: [ \"h:1\" ] }, { name: b, backends: [ \"h:2\" ] } ]\n%s",
+        web);
+    expect_fault(text, 2, 6, "cannot tell which arm");
+    (void)snprintf(text, sizeof(text),
+                   "arms: [ { name: a, backends: [ \"h:1\" ] }, { name: b } ]\n%s", web);
+    config_free(load_good(text, ""));
+    (void)snprintf(text, sizeof(text),
+                   "arms: [ { name: a, backends: [ \"h:1\" ] }, { name: b } ]\n%s"
+                   "rollout: { name: r, from: a, to: b, salt: s, stages: [ { name: x } ] }\n",
+                   web);
+    expect_fault(text, 3, 34, "is the arm b, which has no backends");
+}
+
+Test(checks, there_is_something_to_do)
+{
+    expect_fault("arms: [ { name: a } ]\n", 1, 7, "add a cache section, a web section or both");
+}
