@@ -1,1 +1,4 @@
-# see tests/integration
+# Python tests of the real daemon with real servers and clients: harness.py says how they are run.
+EXTRA_DIST += \
+    tests/integration/harness.py \
+    tests/integration/test_harness.py
