@@ -1,7 +1,8 @@
 /*
  * OpenSSL's EVP interface allocates with each digest (twice in 3.0, once with a context of the
- * thread's own), and so would each request. The older one does not, takes less than half the time and
- * can be copied by assignment. It is marked as deprecated, which is why it is used in this file alone.
+ * thread's own), and so would each request. The older one does not, takes less than half the time
+ * and can be copied by assignment. It is marked as deprecated, which is why it is used in this file
+ * alone.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 

@@ -1,7 +1,7 @@
 /*
- * SHA-256 (FIPS 180-4), HMAC-SHA256 (RFC 2104) and base64url (RFC 4648 section 5, no padding) for the
- * data path: no allocation, no lock, any thread. A state may be copied, so that a common beginning
- * (a salt, a key) is taken in once.
+ * SHA-256 (FIPS 180-4), HMAC-SHA256 (RFC 2104) and base64url (RFC 4648 section 5, no padding) for
+ * the data path: no allocation, no lock, any thread. A state may be copied, so that a common
+ * beginning (a salt, a key) is taken in once.
  */
 #ifndef CROSSFADE_ROUTE_DIGEST_H
 #define CROSSFADE_ROUTE_DIGEST_H
@@ -31,7 +31,7 @@ void digest_key_set(struct digest_key *key, struct slice secret);
 void digest_hmac(const struct digest_key *key, struct slice data, uint8_t out[DIGEST_SIZE]);
 
 /* Characters for so many bytes. */
-#define BASE64URL_LENGTH(bytes) (((bytes) * 4u + 2u) / 3u)
+#define BASE64URL_LENGTH(bytes) (((bytes)*4u + 2u) / 3u)
 /* Writes BASE64URL_LENGTH(len) characters, not terminated. */
 void base64url_write(const uint8_t *data, size_t len, char *out);
 
