@@ -1,4 +1,95 @@
-int main(void)
+#include "config.h"
+
+#include "crossfade/app/app.h"
+#include "crossfade/conf/load.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_CONFIG "/etc/crossfade/crossfade.yaml"
+
+static const char usage[] =
+    "Usage: crossfade [-c FILE] [--check]\n"
+    "       crossfade --version | --help\n"
+    "\n"
+    "Runs the Crossfade daemon in the foreground: a memcache proxy that keeps the versions of an\n"
+    "application apart, and an HTTP proxy that moves users from one version to the next.\n"
+    "\n"
+    "  -c, --config FILE  the configuration; without it " DEFAULT_CONFIG "\n"
+    "      --check        read the configuration, print every fault or the plan, and exit\n"
+    "      --version      print the version and exit\n"
+    "      --help         print this and exit\n"
+    "\n"
+    "SIGHUP reloads the configuration, SIGTERM stops gracefully, a second SIGTERM at once.\n"
+    "See crossfade(8), crossfade.yaml(5) and crossfadectl(1).\n";
+
+enum { OPTION_CHECK = 256, OPTION_VERSION, OPTION_HELP };
+
+static const struct option options[] = {
+    { "config", required_argument, NULL, 'c' },
+    { "check", no_argument, NULL, OPTION_CHECK },
+    { "version", no_argument, NULL, OPTION_VERSION },
+    { "help", no_argument, NULL, OPTION_HELP },
+    { NULL, 0, NULL, 0 },
+};
+
+static int check(const char *path)
 {
+    struct config_faults faults = { NULL, 0 };
+    struct config *config = config_load_file(path, &faults);
+
+    config_faults_print(&faults, path, stderr);
+    if (config == NULL) {
+        (void)fprintf(stderr, "%s: %zu fault%s\n", path, faults.count,
+                      faults.count == 1 ? "" : "s");
+        config_faults_free(&faults);
+        return 1;
+    }
+    config_print_plan(config, stdout);
+    config_free(config);
+    config_faults_free(&faults);
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = DEFAULT_CONFIG;
+    bool check_only = false;
+    struct app *app;
+    int status;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case OPTION_CHECK:
+            check_only = true;
+            break;
+        case OPTION_VERSION:
+            (void)printf("crossfade " PACKAGE_VERSION "\n");
+            return 0;
+        case OPTION_HELP:
+            (void)fputs(usage, stdout);
+            return 0;
+        default:
+            (void)fputs(usage, stderr);
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "crossfade: \"%s\" is one argument too many\n%s", argv[optind],
+                      usage);
+        return 2;
+    }
+    if (check_only)
+        return check(path);
+    app = app_start(path);
+    if (app == NULL)
+        return 1;
+    status = app_run(app);
+    app_destroy(app);
+    return status;
 }

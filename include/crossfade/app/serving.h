@@ -1,0 +1,50 @@
+/*
+ * The inside of struct app, for its own modules: app.c starts and ends it, serving.c publishes
+ * snapshots and reloads.
+ */
+#ifndef CROSSFADE_APP_SERVING_H
+#define CROSSFADE_APP_SERVING_H
+
+#include "crossfade/app/app.h"
+#include "crossfade/app/listeners.h"
+#include "crossfade/app/worker_thread.h"
+#include "crossfade/conf/load.h"
+#include "crossfade/control/control.h"
+#include "crossfade/rollout/rollout.h"
+
+struct app {
+    char *config_path;
+    struct event_base *base;
+    struct telemetry *telemetry;
+    struct worker_meeting meeting;
+    struct worker_thread *workers;
+    unsigned worker_count;
+    struct plan *plan;         /* in force */
+    struct snapshot *snapshot; /* in force: the last one published */
+    uint64_t generation;
+    struct listeners *listeners;
+    struct rollout *rollout; /* NULL: no rollout section */
+    struct control *control;
+    struct event *signals[4];
+    struct event *deadline; /* of a graceful stop */
+    struct event *progress; /* looks whether the workers have ended */
+    bool draining;
+    bool stopping;
+};
+
+/* How long the main thread waits for a worker to take a snapshot. A turn takes microseconds. */
+#define PUBLISH_TIMEOUT SECONDS(5)
+
+/*
+ * Publishes the plan in force with the rollout's position, and the sockets if they changed (NULL: the
+ * same). True when every worker serves by it.
+ */
+bool serving_publish(struct app *app, const struct listeners *listeners);
+
+/*
+ * Loads the file again; with `swap`, puts it in force: validated, built, then in one step, or not at
+ * all. text[] says what came of it.
+ */
+bool serving_reload(struct app *app, bool swap, char *text, size_t text_size);
+
+#endif

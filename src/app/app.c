@@ -1,0 +1,287 @@
+#include "crossfade/app/app.h"
+
+#include "crossfade/app/privileges.h"
+#include "crossfade/app/serving.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often a graceful stop looks whether the last client is gone. */
+static const struct timeval progress_interval = { .tv_usec = 20000 };
+
+static void begin_stop(struct app *app, uint64_t drain);
+
+/* What the control plane may ask of the daemon. */
+
+static const struct plan *host_plan(void *context)
+{
+    return ((struct app *)context)->plan;
+}
+
+static struct rollout *host_rollout(void *context)
+{
+    return ((struct app *)context)->rollout;
+}
+
+static struct telemetry *host_telemetry(void *context)
+{
+    return ((struct app *)context)->telemetry;
+}
+
+static bool host_publish(void *context)
+{
+    return serving_publish(context, NULL);
+}
+
+static bool host_reload(void *context, char *text, size_t size)
+{
+    bool ok = serving_reload(context, true, text, size);
+    log_write(ok ? LOG_INFO : LOG_ERROR, "reload: %s", text);
+    return ok;
+}
+
+static bool host_check(void *context, char *text, size_t size)
+{
+    return serving_reload(context, false, text, size);
+}
+
+static void host_shutdown(void *context, uint64_t drain)
+{
+    begin_stop(context, drain);
+}
+
+static uint64_t host_started(void *context)
+{
+    return ((struct app *)context)->telemetry->started;
+}
+
+static bool host_draining(void *context)
+{
+    return ((struct app *)context)->draining;
+}
+
+static void on_progress(evutil_socket_t fd, short what, void *context)
+{
+    struct app *app = context;
+
+    (void)fd;
+    (void)what;
+    for (unsigned i = 0; i < app->worker_count; i++)
+        if (!atomic_load(&app->workers[i].ended))
+            return;
+    (void)event_base_loopbreak(app->base);
+}
+
+static void stop_now(struct app *app)
+{
+    if (app->stopping)
+        return;
+    app->stopping = true;
+    for (unsigned i = 0; i < app->worker_count; i++)
+        worker_thread_end(&app->workers[i], ORDER_STOP);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    log_warn("the time for a graceful stop is over: closing what is left");
+    stop_now(context);
+}
+
+static void begin_stop(struct app *app, uint64_t drain)
+{
+    struct timeval after = { .tv_sec = (time_t)(drain / SECONDS(1)),
+                             .tv_usec = (suseconds_t)(drain % SECONDS(1)) };
+
+    if (app->draining) {
+        stop_now(app);
+        return;
+    }
+    app->draining = true;
+    log_info("stopping: at most %.1f s for what is under way", (double)drain / 1e6);
+    for (unsigned i = 0; i < app->worker_count; i++)
+        worker_thread_end(&app->workers[i], ORDER_DRAIN);
+    (void)event_add(app->progress, &progress_interval);
+    if (drain == 0)
+        stop_now(app);
+    else
+        (void)event_add(app->deadline, &after);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    struct app *app = context;
+    char text[4096];
+
+    (void)what;
+    if (number == SIGHUP)
+        (void)host_reload(app, text, sizeof(text));
+    else
+        begin_stop(app, app->plan->config->process.drain_timeout);
+}
+
+static bool watch_signals(struct app *app)
+{
+    static const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        app->signals[i] = evsignal_new(app->base, numbers[i], on_signal, app);
+        if (app->signals[i] == NULL || event_add(app->signals[i], NULL) != 0)
+            return false;
+    }
+    app->deadline = evtimer_new(app->base, on_deadline, app);
+    app->progress = event_new(app->base, -1, EV_PERSIST, on_progress, app);
+    return app->deadline != NULL && app->progress != NULL;
+}
+
+static bool start_workers(struct app *app, unsigned count, char *error, size_t size)
+{
+    pthread_condattr_t attributes;
+
+    (void)pthread_mutex_init(&app->meeting.mutex, NULL);
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&app->meeting.changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    app->workers = calloc(count, sizeof(*app->workers));
+    if (app->workers == NULL) {
+        (void)snprintf(error, size, "out of memory");
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!worker_thread_init(&app->workers[i], i, app->telemetry, &app->meeting, error, size))
+            return false;
+        app->worker_count++;
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (!worker_thread_start(&app->workers[i])) {
+            (void)snprintf(error, size, "cannot start worker %u: %s", i, strerror(errno));
+            return false;
+        }
+    return true;
+}
+
+static bool open_all(struct app *app, struct config *config, char *error, size_t size)
+{
+    const struct control_host host = {
+        .context = app,
+        .plan = host_plan,
+        .rollout = host_rollout,
+        .telemetry = host_telemetry,
+        .publish = host_publish,
+        .reload = host_reload,
+        .check = host_check,
+        .shutdown = host_shutdown,
+        .started = host_started,
+        .draining = host_draining,
+    };
+    unsigned workers = config->process.workers;
+
+    app->telemetry = telemetry_create(workers);
+    app->base = event_base_new();
+    if (app->telemetry == NULL || app->base == NULL || !watch_signals(app)) {
+        config_free(config);
+        (void)snprintf(error, size, "out of memory");
+        return false;
+    }
+    app->plan = plan_create(config, NULL, app->telemetry, error, size);
+    if (app->plan == NULL)
+        return false;
+    app->listeners = listeners_open(config, NULL, workers, error, size);
+    if (app->listeners == NULL)
+        return false;
+    app->control = control_create(app->base, &host, config, error, size);
+    if (app->control == NULL || !privileges_drop(config, error, size))
+        return false;
+    if (config->rollout.present) {
+        app->rollout = rollout_open(config, error, size);
+        if (app->rollout == NULL)
+            return false;
+    }
+    if (!start_workers(app, workers, error, size))
+        return false;
+    if (!serving_publish(app, app->listeners)) {
+        (void)snprintf(error, size, "a worker did not begin to serve");
+        return false;
+    }
+    return true;
+}
+
+struct app *app_start(const char *config_path)
+{
+    struct config_faults faults = { NULL, 0 };
+    struct config *config = config_load_file(config_path, &faults);
+    struct app *app;
+    char error[512] = "out of memory";
+
+    config_faults_print(&faults, config_path, stderr);
+    config_faults_free(&faults);
+    if (config == NULL) {
+        log_error("%s: not started, because of the faults above", config_path);
+        return NULL;
+    }
+    log_set_level(config->process.log_level);
+    log_set_json(config->process.log_json);
+    privileges_raise_limits();
+    app = calloc(1, sizeof(*app));
+    if (app == NULL || (app->config_path = strdup(config_path)) == NULL) {
+        config_free(config);
+        free(app);
+        log_error("not started: out of memory");
+        return NULL;
+    }
+    if (!open_all(app, config, error, sizeof(error))) {
+        log_error("not started: %s", error);
+        app_destroy(app);
+        return NULL;
+    }
+    log_info("serving with %u worker%s, configuration %s", app->worker_count,
+             app->worker_count == 1 ? "" : "s", config_path);
+    return app;
+}
+
+int app_run(struct app *app)
+{
+    (void)event_base_dispatch(app->base);
+    log_info("stopped");
+    return 0;
+}
+
+void app_destroy(struct app *app)
+{
+    for (unsigned i = 0; i < app->worker_count; i++)
+        if (app->workers[i].started)
+            worker_thread_end(&app->workers[i], ORDER_STOP);
+    for (unsigned i = 0; i < app->worker_count; i++)
+        worker_thread_deinit(&app->workers[i]);
+    if (app->workers != NULL) {
+        (void)pthread_cond_destroy(&app->meeting.changed);
+        (void)pthread_mutex_destroy(&app->meeting.mutex);
+    }
+    free(app->workers);
+    if (app->control != NULL)
+        control_destroy(app->control);
+    listeners_close(app->listeners, NULL);
+    if (app->rollout != NULL)
+        rollout_close(app->rollout);
+    snapshot_unref(app->snapshot);
+    plan_unref(app->plan);
+    for (size_t i = 0; i < sizeof(app->signals) / sizeof(app->signals[0]); i++)
+        if (app->signals[i] != NULL)
+            event_free(app->signals[i]);
+    if (app->deadline != NULL)
+        event_free(app->deadline);
+    if (app->progress != NULL)
+        event_free(app->progress);
+    if (app->base != NULL)
+        event_base_free(app->base);
+    telemetry_destroy(app->telemetry);
+    free(app->config_path);
+    free(app);
+}

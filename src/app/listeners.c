@@ -1,0 +1,78 @@
+#include "crossfade/app/listeners.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct listener *find(const struct listeners *listeners, const char *name)
+{
+    for (size_t i = 0; listeners != NULL && i < listeners->count; i++)
+        if (strcmp(listeners->entries[i].listener->name, name) == 0)
+            return listeners->entries[i].listener;
+    return NULL;
+}
+
+static bool open_plane(struct listeners *listeners, enum plane_kind plane,
+                       const struct config_listener *configs, size_t count,
+                       const struct listeners *previous, unsigned workers, char *error,
+                       size_t error_size)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct listening *entry = &listeners->entries[listeners->count];
+        entry->plane = plane;
+        entry->index = (unsigned)i;
+        entry->listener = find(previous, configs[i].endpoint.text);
+        entry->shared = entry->listener != NULL;
+        if (entry->listener == NULL)
+            entry->listener = listener_open(&configs[i], workers, error, error_size);
+        if (entry->listener == NULL)
+            return false;
+        listeners->count++;
+    }
+    return true;
+}
+
+struct listeners *listeners_open(const struct config *config, const struct listeners *previous,
+                                 unsigned workers, char *error, size_t error_size)
+{
+    struct listeners *listeners = calloc(1, sizeof(*listeners));
+    size_t cache = config->cache.present ? config->cache.listener_count : 0;
+    size_t web = config->web.present ? config->web.listener_count : 0;
+
+    if (listeners == NULL ||
+        (listeners->entries = calloc(cache + web + 1, sizeof(struct listening))) == NULL) {
+        free(listeners);
+        (void)snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    if (!open_plane(listeners, PLANE_CACHE, config->cache.listeners, cache, previous, workers,
+                    error, error_size) ||
+        !open_plane(listeners, PLANE_WEB, config->web.listeners, web, previous, workers, error,
+                    error_size)) {
+        listeners_abandon(listeners);
+        return NULL;
+    }
+    return listeners;
+}
+
+void listeners_close(struct listeners *listeners, const struct listeners *next)
+{
+    if (listeners == NULL)
+        return;
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct listener *listener = listeners->entries[i].listener;
+        if (find(next, listener->name) != listener)
+            listener_close(listener);
+    }
+    free(listeners->entries);
+    free(listeners);
+}
+
+void listeners_abandon(struct listeners *failed)
+{
+    for (size_t i = 0; i < failed->count; i++)
+        if (!failed->entries[i].shared)
+            listener_close(failed->entries[i].listener);
+    free(failed->entries);
+    free(failed);
+}

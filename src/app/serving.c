@@ -1,0 +1,174 @@
+#include "crossfade/app/serving.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static struct cohort_position position(const struct app *app)
+{
+    return app->rollout != NULL ? rollout_position(app->rollout)
+                                : (struct cohort_position){ .stage = -1 };
+}
+
+static bool all_adopted(const struct app *app, uint64_t generation)
+{
+    for (unsigned i = 0; i < app->worker_count; i++)
+        if (atomic_load(&app->workers[i].adopted) < generation &&
+            !atomic_load(&app->workers[i].ended))
+            return false;
+    return true;
+}
+
+static bool wait_for_workers(struct app *app, uint64_t generation)
+{
+    struct timespec until;
+    bool done;
+    int status = 0;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(PUBLISH_TIMEOUT / SECONDS(1));
+    (void)pthread_mutex_lock(&app->meeting.mutex);
+    while (!(done = all_adopted(app, generation)) && status == 0)
+        status = pthread_cond_timedwait(&app->meeting.changed, &app->meeting.mutex, &until);
+    (void)pthread_mutex_unlock(&app->meeting.mutex);
+    return done;
+}
+
+bool serving_publish(struct app *app, const struct listeners *listeners)
+{
+    struct snapshot *snapshot = snapshot_create(app->plan, position(app), app->generation + 1);
+    bool sent = true;
+
+    if (snapshot == NULL)
+        return false;
+    app->generation++;
+    for (unsigned i = 0; i < app->worker_count; i++)
+        sent = worker_thread_serve(&app->workers[i], snapshot, listeners) && sent;
+    snapshot_unref(app->snapshot);
+    app->snapshot = snapshot;
+    return sent && wait_for_workers(app, snapshot->generation);
+}
+
+struct report {
+    char *text;
+    size_t size;
+    size_t len;
+};
+
+static void say(struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(struct report *report, const char *format, ...)
+{
+    va_list arguments;
+    int len;
+
+    if (report->len + 1 >= report->size)
+        return;
+    va_start(arguments, format);
+    len = vsnprintf(report->text + report->len, report->size - report->len, format, arguments);
+    va_end(arguments);
+    if (len > 0)
+        report->len += (size_t)len;
+    if (report->len >= report->size)
+        report->len = report->size - 1;
+}
+
+/* What is read once at the start stays as it is until a restart, and the person is told. */
+static void note_restarts(const struct config *before, const struct config *after,
+                          struct report *report)
+{
+    const char *user_before = before->process.user != NULL ? before->process.user : "";
+    const char *user_after = after->process.user != NULL ? after->process.user : "";
+
+    if (before->process.workers != after->process.workers)
+        say(report, "\nprocess.workers stays %u until a restart", before->process.workers);
+    if (strcmp(before->process.state_dir, after->process.state_dir) != 0)
+        say(report, "\nprocess.state_dir stays %s until a restart", before->process.state_dir);
+    if (strcmp(user_before, user_after) != 0)
+        say(report, "\nprocess.user stays as it is until a restart");
+}
+
+static bool load(const struct app *app, struct config **config, struct report *report)
+{
+    struct config_faults faults = { NULL, 0 };
+
+    *config = config_load_file(app->config_path, &faults);
+    if (*config == NULL)
+        say(report, "%s has %zu fault%s; the configuration of before stays in force",
+            app->config_path, faults.count, faults.count == 1 ? "" : "s");
+    for (size_t i = 0; *config == NULL && i < faults.count; i++)
+        say(report, "\n%s:%u:%u: %s", app->config_path, faults.faults[i].line,
+            faults.faults[i].column, faults.faults[i].text);
+    config_faults_free(&faults);
+    return *config != NULL;
+}
+
+/* The rollout begins, goes on, or ends with its section. */
+static bool match_rollout(struct app *app, const struct config *config, char *error, size_t size)
+{
+    if (config->rollout.present && app->rollout == NULL) {
+        app->rollout = rollout_open(config, error, size);
+        return app->rollout != NULL;
+    }
+    if (!config->rollout.present && app->rollout != NULL) {
+        rollout_close(app->rollout);
+        app->rollout = NULL;
+    } else if (app->rollout != NULL) {
+        rollout_reconfigure(app->rollout, config);
+    }
+    return true;
+}
+
+bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
+{
+    struct report report = { text, text_size, 0 };
+    struct config *config;
+    struct plan *plan;
+    struct plan *plan_before = app->plan;
+    struct listeners *listeners;
+    struct listeners *listeners_before = app->listeners;
+    char error[512];
+
+    text[0] = '\0';
+    if (!load(app, &config, &report))
+        return false;
+    if (!swap) {
+        say(&report, "%s is valid", app->config_path);
+        config_free(config);
+        return true;
+    }
+    plan = plan_create(config, app->plan, app->telemetry, error, sizeof(error));
+    if (plan == NULL) {
+        say(&report, "not reloaded: %s", error);
+        return false;
+    }
+    listeners = listeners_open(config, app->listeners, app->worker_count, error, sizeof(error));
+    if (listeners == NULL) {
+        say(&report, "not reloaded: %s", error);
+        plan_unref(plan);
+        return false;
+    }
+    if (!match_rollout(app, config, error, sizeof(error)) ||
+        !control_reconfigure(app->control, config, error, sizeof(error))) {
+        say(&report, "not reloaded: %s", error);
+        (void)match_rollout(app, plan_before->config, error, sizeof(error));
+        listeners_abandon(listeners);
+        plan_unref(plan);
+        return false;
+    }
+    app->plan = plan;
+    app->listeners = listeners;
+    log_set_level(config->process.log_level);
+    log_set_json(config->process.log_json);
+    say(&report, "%s is in force", app->config_path);
+    note_restarts(plan_before->config, config, &report);
+    if (!serving_publish(app, listeners))
+        say(&report, "\na worker has not taken it yet");
+    listeners_close(listeners_before, listeners);
+    plan_unref(plan_before);
+    return true;
+}

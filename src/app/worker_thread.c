@@ -1,0 +1,310 @@
+#include "crossfade/app/worker_thread.h"
+
+#include "crossfade/relay/http_plane.h"
+#include "crossfade/relay/mc_plane.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Connections taken from one socket in one turn: the others wait no longer than for these. */
+#define ACCEPT_BATCH 32
+
+struct worker_order {
+    struct snapshot *snapshot;
+    bool with_listeners;
+    size_t count;
+    struct {
+        int fd;
+        enum plane_kind plane;
+        unsigned index;
+    } sockets[];
+};
+
+struct accepting {
+    struct worker_thread *thread;
+    struct event *event;
+    enum plane_kind plane;
+    unsigned index;
+    bool paused; /* out of descriptors: tried again at the next tick */
+};
+
+static void on_accept(evutil_socket_t fd, short what, void *context)
+{
+    struct accepting *accepting = context;
+    struct worker *worker = &accepting->thread->worker;
+
+    (void)what;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        struct address peer;
+        int accepted = listener_accept(fd, &peer);
+        if (accepted < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                log_warn("cannot accept connections: %s; trying again", strerror(errno));
+                accepting->paused = event_del(accepting->event) == 0;
+            }
+            return;
+        }
+        if (accepting->plane == PLANE_CACHE && worker->mc != NULL)
+            mc_plane_accept(worker->mc, accepting->index, accepted, &peer);
+        else if (accepting->plane == PLANE_WEB && worker->http != NULL)
+            http_plane_accept(worker->http, accepting->index, accepted, &peer);
+        else
+            (void)close(accepted);
+    }
+}
+
+static void stop_accepting(struct worker_thread *thread)
+{
+    for (size_t i = 0; i < thread->accepting_count; i++)
+        event_free(thread->accepting[i].event);
+    free(thread->accepting);
+    thread->accepting = NULL;
+    thread->accepting_count = 0;
+}
+
+static bool accept_from(struct worker_thread *thread, const struct worker_order *order)
+{
+    struct accepting *fresh = calloc(order->count + 1, sizeof(*fresh));
+
+    if (fresh == NULL)
+        return false;
+    stop_accepting(thread);
+    thread->accepting = fresh;
+    for (size_t i = 0; i < order->count; i++) {
+        fresh[i].thread = thread;
+        fresh[i].plane = order->sockets[i].plane;
+        fresh[i].index = order->sockets[i].index;
+        fresh[i].event = event_new(thread->worker.base, order->sockets[i].fd, EV_READ | EV_PERSIST,
+                                   on_accept, &fresh[i]);
+        if (fresh[i].event == NULL)
+            return false;
+        thread->accepting_count++;
+        if (event_add(fresh[i].event, NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void order_free(struct worker_order *order)
+{
+    if (order == NULL)
+        return;
+    snapshot_unref(order->snapshot);
+    free(order);
+}
+
+static void tell(struct worker_thread *thread)
+{
+    (void)pthread_mutex_lock(&thread->meeting->mutex);
+    (void)pthread_cond_broadcast(&thread->meeting->changed);
+    (void)pthread_mutex_unlock(&thread->meeting->mutex);
+}
+
+static void take_order(struct worker_thread *thread)
+{
+    struct worker_order *order = atomic_exchange(&thread->mailbox, NULL);
+    uint64_t generation;
+
+    if (order == NULL)
+        return;
+    generation = order->snapshot->generation;
+    if (!worker_adopt(&thread->worker, snapshot_ref(order->snapshot))) {
+        snapshot_unref(order->snapshot);
+        log_error("worker %u is out of memory and goes on by the configuration of before",
+                  thread->worker.index);
+        order_free(order);
+        return;
+    }
+    if (order->with_listeners && !accept_from(thread, order))
+        log_error("worker %u is out of memory and accepts no connections", thread->worker.index);
+    order_free(order);
+    atomic_store(&thread->adopted, generation);
+    tell(thread);
+}
+
+static size_t client_count(const struct worker *worker)
+{
+    return (worker->mc != NULL ? mc_plane_clients(worker->mc) : 0) +
+           (worker->http != NULL ? http_plane_clients(worker->http) : 0);
+}
+
+static void begin_drain(struct worker_thread *thread)
+{
+    struct worker *worker = &thread->worker;
+
+    if (worker->draining)
+        return;
+    stop_accepting(thread);
+    worker->draining = true;
+    if (worker->mc != NULL)
+        mc_plane_drain(worker->mc);
+    if (worker->http != NULL)
+        http_plane_drain(worker->http);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+    struct worker_thread *thread = context;
+    uint64_t count;
+
+    (void)what;
+    while (read(fd, &count, sizeof(count)) > 0)
+        continue;
+    take_order(thread);
+    switch ((enum worker_order_kind)atomic_load(&thread->ending)) {
+    case ORDER_SERVE:
+        break;
+    case ORDER_DRAIN:
+        begin_drain(thread);
+        break;
+    case ORDER_STOP:
+        thread->running = false;
+        break;
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    struct worker_thread *thread = context;
+
+    (void)fd;
+    (void)what;
+    worker_tick(&thread->worker);
+    for (size_t i = 0; i < thread->accepting_count; i++) {
+        struct accepting *accepting = &thread->accepting[i];
+        if (accepting->paused && event_add(accepting->event, NULL) == 0)
+            accepting->paused = false;
+    }
+}
+
+static void *run(void *context)
+{
+    struct worker_thread *thread = context;
+    struct worker *worker = &thread->worker;
+
+    while (thread->running) {
+        (void)event_base_loop(worker->base, EVLOOP_ONCE);
+        worker_end_turn(worker);
+        if (worker->draining && client_count(worker) == 0)
+            break;
+    }
+    stop_accepting(thread);
+    if (worker->mc != NULL)
+        mc_plane_destroy(worker->mc);
+    if (worker->http != NULL)
+        http_plane_destroy(worker->http);
+    worker->mc = NULL;
+    worker->http = NULL;
+    atomic_store(&thread->ended, true);
+    tell(thread);
+    return NULL;
+}
+
+bool worker_thread_init(struct worker_thread *thread, unsigned index, struct telemetry *telemetry,
+                        struct worker_meeting *meeting, char *error, size_t error_size)
+{
+    static const struct timeval tick = { .tv_sec = WORKER_TICK / 1000000,
+                                         .tv_usec = WORKER_TICK % 1000000 };
+
+    memset(thread, 0, sizeof(*thread));
+    thread->meeting = meeting;
+    thread->running = true;
+    thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (thread->wake_fd < 0 || !worker_init(&thread->worker, index, telemetry)) {
+        (void)snprintf(error, error_size, "cannot set up worker %u: %s", index, strerror(errno));
+        if (thread->wake_fd >= 0)
+            (void)close(thread->wake_fd);
+        return false;
+    }
+    thread->wake_event =
+        event_new(thread->worker.base, thread->wake_fd, EV_READ | EV_PERSIST, on_wake, thread);
+    thread->tick_event = event_new(thread->worker.base, -1, EV_PERSIST, on_tick, thread);
+    if (thread->wake_event == NULL || thread->tick_event == NULL ||
+        event_add(thread->wake_event, NULL) != 0 || event_add(thread->tick_event, &tick) != 0) {
+        (void)snprintf(error, error_size, "cannot set up worker %u: out of memory", index);
+        worker_thread_deinit(thread);
+        return false;
+    }
+    return true;
+}
+
+bool worker_thread_start(struct worker_thread *thread)
+{
+    sigset_t all;
+    sigset_t before;
+    int status;
+
+    /* Signals are for the main thread. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    status = pthread_create(&thread->thread, NULL, run, thread);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = status;
+    thread->started = status == 0;
+    return thread->started;
+}
+
+void worker_thread_deinit(struct worker_thread *thread)
+{
+    if (thread->started)
+        (void)pthread_join(thread->thread, NULL);
+    stop_accepting(thread);
+    if (thread->wake_event != NULL)
+        event_free(thread->wake_event);
+    if (thread->tick_event != NULL)
+        event_free(thread->tick_event);
+    order_free(atomic_exchange(&thread->mailbox, NULL));
+    worker_deinit(&thread->worker);
+    (void)close(thread->wake_fd);
+}
+
+static void wake(struct worker_thread *thread)
+{
+    uint64_t one = 1;
+    /* Full (2^64 - 2 wake-ups) is the only failure, and then it is awake. */
+    (void)!write(thread->wake_fd, &one, sizeof(one));
+}
+
+bool worker_thread_serve(struct worker_thread *thread, struct snapshot *snapshot,
+                         const struct listeners *listeners)
+{
+    size_t count = listeners != NULL ? listeners->count : 0;
+    struct worker_order *order = calloc(1, sizeof(*order) + count * sizeof(order->sockets[0]));
+    struct worker_order *before;
+
+    if (order == NULL)
+        return false;
+    order->snapshot = snapshot_ref(snapshot);
+    order->with_listeners = listeners != NULL;
+    order->count = count;
+    for (size_t i = 0; i < count; i++) {
+        order->sockets[i].fd = listeners->entries[i].listener->fds[thread->worker.index];
+        order->sockets[i].plane = listeners->entries[i].plane;
+        order->sockets[i].index = listeners->entries[i].index;
+    }
+    before = atomic_exchange(&thread->mailbox, NULL);
+    if (before != NULL && before->with_listeners && !order->with_listeners) {
+        /* An order that was not taken yet had new sockets: they still stand. */
+        struct snapshot *newest = order->snapshot;
+        order->snapshot = before->snapshot;
+        before->snapshot = newest;
+        order_free(order);
+        order = before;
+        before = NULL;
+    }
+    order_free(before);
+    order_free(atomic_exchange(&thread->mailbox, order));
+    wake(thread);
+    return true;
+}
+
+void worker_thread_end(struct worker_thread *thread, enum worker_order_kind how)
+{
+    atomic_store(&thread->ending, (int)how);
+    wake(thread);
+}
