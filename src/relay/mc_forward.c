@@ -200,9 +200,19 @@ static size_t line_tail(const struct mc_request *request, char *out)
 }
 
 /*
- * A set that is too large also removes the old value, as memcached does it; it is swallowed, and what
- * goes to the server is the delete.
+ * A value that is too large is swallowed. A `set` also removes the old value, as memcached does it:
+ * what goes to the server is the delete; the other storage commands leave the old one alone.
  */
+static enum mc_forward_verdict refuse_size(struct mc_client *client,
+                                           const struct mc_request *request)
+{
+    counter_add(&client->cell->refused, 1);
+    return request->noreply ||
+                   mc_client_answer(client, SLICE("SERVER_ERROR object too large for cache\r\n"))
+               ? MC_FORWARD_OK
+               : MC_FORWARD_NO_MEMORY;
+}
+
 static void make_delete(struct mc_request *request)
 {
     request->verb = MC_DELETE;
@@ -271,6 +281,8 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
         client->swallow = request.value_len + 2;
     if (verdict != KEY_OK)
         return refuse_key(client, original, verdict);
+    if (too_large && request.verb != MC_SET)
+        return refuse_size(client, original);
     if (too_large)
         make_delete(&request);
     server = client->view->servers[placement_server(plan_of(client)->placement, request.keys)];
