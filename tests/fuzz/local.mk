@@ -36,3 +36,13 @@ check_PROGRAMS += tests/fuzz/fuzz_config
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_config_LDADD = $(UNIT_LIBS_conf)
+
+check_PROGRAMS += tests/fuzz/fuzz_mc_request
+tests_fuzz_fuzz_mc_request_SOURCES = tests/fuzz/fuzz_mc_request.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_mc_request_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_mc_request_LDADD = $(UNIT_LIBS_proto)
+
+check_PROGRAMS += tests/fuzz/fuzz_mc_reply
+tests_fuzz_fuzz_mc_reply_SOURCES = tests/fuzz/fuzz_mc_reply.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_mc_reply_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_mc_reply_LDADD = $(UNIT_LIBS_proto)

@@ -1,0 +1,24 @@
+/* Replies of memcached servers: the same result whole and byte by byte, within the input. */
+#include "fuzz.h"
+
+#include "crossfade/base/ensure.h"
+#include "crossfade/proto/mc_reply.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice bytes = slice_of((const char *)data, size);
+    struct mc_reply whole;
+    struct mc_reply part;
+
+    if (mc_reply_parse(bytes, &whole) != MC_REPLY_OK)
+        return 0;
+    ensure(whole.line_len <= size && whole.line.len + 2 == whole.line_len);
+    if (whole.kind == MC_REPLY_VALUE)
+        ensure(whole.key.len > 0 && whole.key.data + whole.key.len <= bytes.data + whole.line_len);
+    for (size_t len = 0; len < whole.line_len; len++)
+        ensure(mc_reply_parse(slice_of(bytes.data, len), &part) == MC_REPLY_MORE);
+    ensure(mc_reply_parse(slice_of(bytes.data, whole.line_len), &part) == MC_REPLY_OK);
+    ensure(part.kind == whole.kind);
+    ensure(whole.kind != MC_REPLY_VALUE || part.value_len == whole.value_len);
+    return 0;
+}

@@ -1,0 +1,69 @@
+#include "crossfade/proto/mc_reply.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+static const struct {
+    const char *text;
+    enum mc_reply_kind kind;
+} good[] = {
+    { "VALUE k 0 0\r\n", MC_REPLY_VALUE },
+    { "VALUE k 4294967295 1048576 18446744073709551615\r\n", MC_REPLY_VALUE },
+    { "END\r\n", MC_REPLY_END },
+    { "STORED\r\n", MC_REPLY_STORED },
+    { "NOT_STORED\r\n", MC_REPLY_NOT_STORED },
+    { "EXISTS\r\n", MC_REPLY_EXISTS },
+    { "NOT_FOUND\r\n", MC_REPLY_NOT_FOUND },
+    { "DELETED\r\n", MC_REPLY_DELETED },
+    { "TOUCHED\r\n", MC_REPLY_TOUCHED },
+    { "18446744073709551615\r\n", MC_REPLY_NUMBER },
+    { "VERSION 1.6.18\r\n", MC_REPLY_VERSION },
+    { "ERROR\r\n", MC_REPLY_ERROR },
+    { "CLIENT_ERROR x\r\n", MC_REPLY_CLIENT_ERROR },
+    { "SERVER_ERROR x\r\n", MC_REPLY_SERVER_ERROR },
+};
+
+static const char *const bad[] = {
+    "STORED\n",      "\r\n",          "stored\r\n",   "STORED \r\n",      "VALUE\r\n",
+    "VALUE k\r\n",   "VALUE k 0\r\n", "VALUE k 0 x\r\n", "VALUE k 0 1 x\r\n", "VALUE  0 1\r\n",
+    "-1\r\n",        "1 \r\n",        "ENDX\r\n",     "VALUE k 4294967296 1\r\n",
+    "VALUE k 0 4294967296\r\n", "18446744073709551616\r\n", "VALUE k 0 1 2 3\r\n",
+};
+
+Test(mc_reply, knows_every_line_wherever_it_is_cut)
+{
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct mc_reply reply;
+        size_t len = strlen(good[i].text);
+        for (size_t cut = 0; cut < len; cut++)
+            cr_assert_eq(mc_reply_parse(slice_of(good[i].text, cut), &reply), MC_REPLY_MORE);
+        cr_assert_eq(mc_reply_parse(slice_of(good[i].text, len), &reply), MC_REPLY_OK, "%s",
+                     good[i].text);
+        cr_assert_eq(reply.kind, good[i].kind, "%s", good[i].text);
+        cr_assert_eq(reply.line_len, len);
+    }
+}
+
+Test(mc_reply, takes_a_value_line_apart)
+{
+    struct mc_reply reply;
+    cr_assert_eq(mc_reply_parse(SLICE("VALUE key 7 12 99\r\n"), &reply), MC_REPLY_OK);
+    cr_assert(slice_equal(reply.key, SLICE("key")));
+    cr_assert_eq(reply.value_len, 12);
+    cr_assert(reply.with_cas);
+    cr_assert_eq(mc_reply_parse(SLICE("VALUE key 7 12\r\n"), &reply), MC_REPLY_OK);
+    cr_assert_not(reply.with_cas);
+}
+
+Test(mc_reply, refuses_what_the_protocol_does_not_know)
+{
+    struct mc_reply reply;
+    char *line = malloc(MC_REPLY_LINE_MAX);
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_expect_eq(mc_reply_parse(slice_string(bad[i]), &reply), MC_REPLY_BAD, "%s", bad[i]);
+    memset(line, 'x', MC_REPLY_LINE_MAX);
+    cr_expect_eq(mc_reply_parse(slice_of(line, MC_REPLY_LINE_MAX - 1), &reply), MC_REPLY_MORE);
+    cr_expect_eq(mc_reply_parse(slice_of(line, MC_REPLY_LINE_MAX), &reply), MC_REPLY_BAD);
+    free(line);
+}
