@@ -1,4 +1,4 @@
-sbin_PROGRAMS += crossfade
+EXTRA_PROGRAMS += crossfade
 crossfade_SOURCES = \
     include/crossfade/app/app.h \
     include/crossfade/app/listeners.h \
