@@ -1,0 +1,774 @@
+/* The web plane end to end, on one worker. */
+#include "http_rig.h"
+
+#include <criterion/criterion.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HOST "Host: shop\r\n"
+#define GET "GET / HTTP/1.1\r\n" HOST "Cookie: cf_id=x\r\n\r\n"
+#define POST(headers) "POST / HTTP/1.1\r\n" HOST headers "\r\n"
+#define CANARY "GET / HTTP/1.1\r\n" HOST "X-Employee: 1\r\nCookie: cf_id=x\r\n\r\n"
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+static struct http_rig rig;
+
+static void start(void)
+{
+    rig_start(&rig, "", false);
+}
+
+static void stop(void)
+{
+    rig_stop(&rig);
+}
+
+TestSuite(http_plane, .init = start, .fini = stop);
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static bool ends(const char *text, const char *with)
+{
+    size_t len = strlen(text), tail = strlen(with);
+    return len >= tail && strcmp(text + len - tail, with) == 0;
+}
+
+#define has(text, part) (strstr((text), (part)) != NULL)
+
+/* One exchange on connections that are there. */
+static void exchange(int client, int backend, const char *request, const char *response)
+{
+    const char *seen;
+    rig_send(&rig, client, request);
+    seen = rig_read(&rig, backend);
+    cr_assert(has(seen, " HTTP/1.1\r\nHost: shop\r\n"), "%s", seen);
+    rig_send(&rig, backend, response);
+}
+
+Test(http_plane, a_request_and_its_answer)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client, "GET /a?b HTTP/1.1\r\n" HOST "X_A: b\r\nX-Crossfade-Arm: next\r\n\r\n");
+    backend = rig_accept(&rig, 0);
+    text = rig_read(&rig, backend);
+    cr_assert(begins(text, "GET /a?b HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: 192.0.2.7\r\n"), "%s",
+              text);
+    cr_assert_not(has(text, "X-Crossfade"));
+    rig_send(&rig, backend, OK);
+    cr_assert_str_eq(rig_read(&rig, client), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+                                             "X-Crossfade-Arm: stable\r\n\r\nok");
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->requests), 1);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->responses_2xx), 1);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->active), 0);
+
+    /* Both connections are used again. */
+    exchange(client, backend, GET, OK);
+    cr_assert(ends(rig_read(&rig, client), "X-Crossfade-Arm: stable\r\n\r\nok"));
+    cr_assert(rig_untouched(&rig, 0));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, an_identity_is_given_out_once)
+{
+    char request[256];
+    char cookie[96];
+    const char *text, *from;
+    int client, backend;
+
+    rig.percent = PERCENT_ALL; /* everyone is the candidate's, so that no draw decides the test */
+    rig_reload(&rig, "", false);
+    client = rig_client(&rig);
+    rig_send(&rig, client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+    backend = rig_accept(&rig, 2);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, OK);
+    text = rig_read(&rig, client);
+    from = strstr(text, "\r\nSet-Cookie: cf_id=");
+    cr_assert_not_null(from, "%s", text);
+    cr_assert(has(from, "; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax\r\n"), "%s", text);
+    (void)snprintf(cookie, sizeof(cookie), "%.*s", (int)strcspn(from + 14, ";"), from + 14);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->issued), 1);
+
+    (void)snprintf(request, sizeof(request), "GET / HTTP/1.1\r\n" HOST "Cookie: %s\r\n\r\n", cookie);
+    rig_send(&rig, client, request);
+    cr_assert(has(rig_read(&rig, backend), cookie), "the application may see it");
+    rig_send(&rig, backend, OK);
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "X-Crossfade-Arm: next\r\n") && !has(text, "Set-Cookie"), "%s", text);
+    close(client);
+    close(backend);
+}
+
+/* The same exchange, both heads and the body cut at every byte, gives the same bytes. */
+Test(http_plane, where_the_bytes_are_cut_does_not_matter)
+{
+    const char *request = POST("Transfer-Encoding: chunked\r\nX-Request-Id: i\r\nCookie: cf_id=x\r\n")
+        "3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n";
+    const char *response =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;e\r\nwxyz\r\n0\r\nT: u\r\n\r\n";
+    int client = rig_client(&rig);
+    int backend = -1;
+
+    for (size_t cut = 1; cut < strlen(request); cut++) {
+        const char *text;
+        rig_send_bytes(&rig, client, request, cut);
+        rig_send(&rig, client, request + cut);
+        if (backend < 0)
+            backend = rig_accept(&rig, 0);
+        text = rig_read(&rig, backend);
+        cr_assert(begins(text, "POST / HTTP/1.1\r\nHost: shop\r\nCookie: cf_id=x\r\n"
+                               "Transfer-Encoding: chunked\r\n"),
+                  "cut %zu: %s", cut, text);
+        cr_assert(has(text, "abc\r\n") || has(text, "bc\r\n") || has(text, "c\r\n"));
+        cr_assert(ends(text, "\r\n0\r\n\r\n"), "cut %zu: %s", cut, text);
+        cr_assert_not(has(text, "x=y"), "extensions are dropped");
+        cr_assert_not(has(text, "T: u"), "trailers are dropped");
+        size_t other = cut % (strlen(response) - 1) + 1;
+        rig_send_bytes(&rig, backend, response, other);
+        rig_send(&rig, backend, response + other);
+        text = rig_read(&rig, client);
+        cr_assert(begins(text, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"), "cut %zu: %s",
+                  cut, text);
+        cr_assert(ends(text, "\r\n0\r\n\r\n"), "cut %zu: %s", cut, text);
+    }
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, pipelined_requests_are_answered_in_order)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client,
+             "GET /1 HTTP/1.1\r\n" HOST "\r\nGET /2 HTTP/1.1\r\n" HOST
+             "\r\nGET /3 HTTP/1.1\r\nHost: a b\r\n\r\nGET /4 HTTP/1.1\r\n" HOST "\r\n");
+    backend = rig_accept(&rig, 0);
+    text = rig_read(&rig, backend);
+    cr_assert(begins(text, "GET /1 ") && !has(text, "GET /2"), "%s", text);
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
+    text = rig_read(&rig, backend);
+    cr_assert(begins(text, "GET /2 ") && !has(text, "GET /3"), "%s", text);
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo");
+    text = rig_read(&rig, client);
+    cr_assert_lt(strstr(text, "one"), strstr(text, "two"));
+    cr_assert_lt(strstr(text, "two"), strstr(text, "400 Bad Request: the Host header"));
+    cr_assert(ends(text, "is not a host\n"), "%s", text);
+    cr_assert(rig_ended(&rig, client), "nothing follows a bad request");
+    cr_assert(rig_untouched(&rig, 0));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, bad_framing_is_answered_and_closes)
+{
+    static const char *const rows[][2] = {
+        { "GET / HTTP/1.1\r\n\r\n", "400 Bad Request: no Host header" },
+        { "GET / HTTP/1.1\r\nHost : a\r\n\r\n", "400 Bad Request: white space before" },
+        { POST("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), "400 Bad Request: Transfer-" },
+        { POST("Transfer-Encoding: chunked\r\n") "x\r\n", "400 Bad Request: a chunk without a size" },
+        { POST("Content-Length: 99999999999\r\n"), "413 Content Too Large: the body" },
+        { "GET / HTTP/1.1\r\n" HOST "Upgrade: websocket\r\n\r\n", "501 Not Implemented: WebSocket" },
+        { "GET / HTTP/3.0\r\n" HOST "\r\n", "505 HTTP Version Not Supported: only" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int client = rig_client(&rig);
+        const char *text;
+        rig_send(&rig, client, rows[i][0]);
+        text = rig_read(&rig, client);
+        cr_assert(has(text, rows[i][1]), "row %zu: %s", i, text);
+        cr_assert(has(text, "\r\nConnection: close\r\n"), "row %zu: %s", i, text);
+        cr_assert(rig_ended(&rig, client), "row %zu", i);
+        close(client);
+        rig_turn(&rig);
+    }
+    cr_assert_eq(http_plane_clients(rig.worker.http), 0);
+    cr_assert_eq(counter_get(&rig.worker.cell->web_bad_requests), sizeof(rows) / sizeof(rows[0]));
+}
+
+Test(http_plane, bodies_without_end_and_old_clients)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, "HTTP/1.0 200 OK\r\n\r\nuntil the end");
+    close(backend);
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "Transfer-Encoding: chunked\r\n"), "%s", text);
+    cr_assert(ends(text, "\r\n\r\nd\r\nuntil the end\r\n0\r\n\r\n"), "%s", text);
+
+    /* The client's connection goes on; HTTP/1.0 gets the bytes as they are and then the end. */
+    rig_send(&rig, client, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n" HOST "\r\n");
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "Connection: close\r\n") && !has(text, "chunked"), "%s", text);
+    cr_assert(ends(text, "\r\n\r\nhi"), "%s", text);
+    cr_assert(rig_ended(&rig, client));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, answers_without_a_body)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client, "HEAD / HTTP/1.1\r\n" HOST "\r\n");
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "Content-Length: 7\r\n") && ends(text, "\r\n\r\n"), "%s", text);
+    exchange(client, backend, GET, "HTTP/1.1 204 No Content\r\n\r\n");
+    text = rig_read(&rig, client);
+    cr_assert(begins(text, "HTTP/1.1 204 No Content\r\n") && ends(text, "\r\n\r\n"), "%s", text);
+    exchange(client, backend, GET, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n");
+    text = rig_read(&rig, client);
+    cr_assert(begins(text, "HTTP/1.1 304 ") && ends(text, "\r\n\r\n"), "%s", text);
+    exchange(client, backend, GET, OK);
+    cr_assert(ends(rig_read(&rig, client), "ok"));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, interim_responses_are_relayed)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client, POST("Content-Length: 4\r\nExpect: 100-continue\r\n"));
+    backend = rig_accept(&rig, 0);
+    text = rig_read(&rig, backend);
+    cr_assert(has(text, "Expect: 100-continue\r\nContent-Length: 4\r\n"), "%s", text);
+    rig_send(&rig, backend, "HTTP/1.1 100 Continue\r\n\r\n");
+    cr_assert_str_eq(rig_read(&rig, client), "HTTP/1.1 100 Continue\r\n\r\n");
+    rig_send(&rig, client, "body");
+    cr_assert_str_eq(rig_read(&rig, backend), "body");
+    rig_send(&rig, backend, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK);
+    text = rig_read(&rig, client);
+    cr_assert(begins(text, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n"), "%s",
+              text);
+    cr_assert(ends(text, "ok") && !has(text, "Connection: close"), "%s", text);
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, an_early_answer_ends_the_upload)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client, POST("Content-Length: 100000\r\n") "some");
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "Connection: close\r\n") && ends(text, "no"), "%s", text);
+    cr_assert(rig_ended(&rig, backend), "no connection is reused with a body unread");
+    rig_send(&rig, client, "GET /smuggled HTTP/1.1\r\n" HOST "\r\n");
+    cr_assert(rig_untouched(&rig, 0));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, bytes_that_nobody_asked_for_close_the_connection)
+{
+    int client = rig_client(&rig);
+    int backend;
+
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, OK "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    cr_assert(ends(rig_read(&rig, client), "\r\n\r\nok"));
+    cr_assert(rig_ended(&rig, backend));
+    close(backend);
+
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, OK);
+    cr_assert(ends(rig_read(&rig, client), "\r\n\r\nok"));
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\n\r\n"); /* while idle */
+    cr_assert(rig_ended(&rig, backend));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, bad_framing_from_a_backend_is_502)
+{
+    static const char *const rows[] = {
+        "nonsense that is no status line\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        "HTTP/1.1 200 OK\n\nx",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: \x01\r\n\r\n",
+    };
+    int client = rig_client(&rig);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int backend;
+        const char *text;
+        rig_send(&rig, client, GET);
+        backend = rig_accept(&rig, 0);
+        (void)rig_read(&rig, backend);
+        rig_send(&rig, backend, rows[i]);
+        text = rig_read(&rig, client);
+        cr_assert(begins(text, "HTTP/1.1 502 Bad Gateway\r\n"), "row %zu: %s", i, text);
+        cr_assert(has(text, "arm stable, backend unix:"), "row %zu: %s", i, text);
+        cr_assert(rig_ended(&rig, backend), "row %zu", i);
+        close(backend);
+    }
+    close(client);
+}
+
+Test(http_plane, a_response_that_breaks_off_is_not_taken_for_whole)
+{
+    static const char *const rows[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz",
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int client = rig_client(&rig);
+        int backend;
+        const char *text;
+        rig_send(&rig, client, GET);
+        backend = rig_accept(&rig, 0);
+        (void)rig_read(&rig, backend);
+        rig_send(&rig, backend, rows[i]);
+        close(backend);
+        text = rig_read(&rig, client);
+        cr_assert(has(text, "half") && !has(text, "0\r\n\r\n"), "row %zu: %s", i, text);
+        cr_assert(rig_ended(&rig, client), "row %zu", i);
+        close(client);
+    }
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->resets), 3);
+}
+
+Test(http_plane, a_kept_connection_that_died_costs_nobody_anything)
+{
+    int client = rig_client(&rig);
+    int backend;
+
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, OK);
+    (void)rig_read(&rig, client);
+    /* It takes the next request and dies of it, as one does that was closing already. */
+    rig_send(&rig, client, GET);
+    (void)rig_read(&rig, backend);
+    close(backend);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, OK);
+    cr_assert(ends(rig_read(&rig, client), "ok"));
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->resets), 0);
+    /* Not so with what must not be sent twice. */
+    rig_send(&rig, client, POST("Content-Length: 0\r\n"));
+    cr_assert(has(rig_read(&rig, backend), "POST / "));
+    close(backend);
+    cr_assert(begins(rig_read(&rig, client), "HTTP/1.1 502 "));
+    cr_assert(rig_untouched(&rig, 0));
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->resets), 1);
+    close(client);
+}
+
+Test(http_plane, a_candidate_that_is_down_falls_back_and_is_charged)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_kill_backend(&rig, 2);
+    rig_send(&rig, client, CANARY);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, OK);
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "X-Crossfade-Arm: stable\r\n"), "%s", text);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->requests), 1);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->connect_errors), 1);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->fallbacks), 1);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->active), 0);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->responses_2xx), 1);
+
+    /* A body that nobody has seen yet goes along. */
+    rig_send(&rig, client,
+             "POST / HTTP/1.1\r\n" HOST "X-Employee: 1\r\nContent-Length: 4\r\n\r\nbody");
+    text = rig_read(&rig, backend);
+    cr_assert(begins(text, "POST / ") && ends(text, "\r\n\r\nbody"), "%s", text);
+    rig_send(&rig, backend, OK);
+    (void)rig_read(&rig, client);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->fallbacks), 2);
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, a_candidate_that_breaks_falls_back_only_if_that_is_safe)
+{
+    int client = rig_client(&rig);
+    int next, stable;
+
+    rig_send(&rig, client, CANARY);
+    next = rig_accept(&rig, 2);
+    (void)rig_read(&rig, next);
+    close(next);
+    stable = rig_accept(&rig, 0);
+    cr_assert(has(rig_read(&rig, stable), "GET / "));
+    rig_send(&rig, stable, OK);
+    cr_assert(has(rig_read(&rig, client), "X-Crossfade-Arm: stable\r\n"));
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->resets), 1);
+
+    rig_send(&rig, client, "POST / HTTP/1.1\r\n" HOST "X-Employee: 1\r\nContent-Length: 0\r\n\r\n");
+    next = rig_accept(&rig, 2);
+    (void)rig_read(&rig, next);
+    close(next);
+    cr_assert(begins(rig_read(&rig, client), "HTTP/1.1 502 "));
+
+    rig_send(&rig, client, CANARY);
+    next = rig_accept(&rig, 2);
+    (void)rig_read(&rig, next);
+    rig_send(&rig, next, "HTT");
+    close(next);
+    cr_assert(begins(rig_read(&rig, client), "HTTP/1.1 502 "), "a byte of the response came");
+    cr_assert_str_eq(rig_read(&rig, stable), "");
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->fallbacks), 1);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "next")->responses_5xx), 2);
+    close(client);
+    close(stable);
+}
+
+Test(http_plane, the_fallback_budget_is_kept)
+{
+    unsigned fallen = 0;
+    int client = rig_client(&rig);
+
+    rig_kill_backend(&rig, 2);
+    for (unsigned i = 0; i < 100; i++) {
+        const char *text;
+        int backend;
+        rig_send(&rig, client, CANARY);
+        text = rig_read(&rig, client);
+        if (text[0] != '\0') {
+            cr_assert(begins(text, "HTTP/1.1 502 Bad Gateway"), "%s", text);
+            cr_assert(has(text, "arm next: backend unix:"), "%s", text);
+            continue;
+        }
+        backend = rig_accept(&rig, 0);
+        (void)rig_read(&rig, backend);
+        rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        (void)rig_read(&rig, client);
+        close(backend);
+        fallen++;
+    }
+    cr_assert_eq(fallen, 10 + 10, "ten to begin with, and 10 %% of a hundred");
+    rig_reload(&rig, "  fallback: { to_stable: true, budget: 0 }\n", false);
+    for (unsigned i = 0; i < 20; i++) {
+        rig_send(&rig, client, CANARY);
+        cr_assert(begins(rig_read(&rig, client), "HTTP/1.1 502 Bad Gateway"));
+    }
+    close(client);
+}
+
+Test(http_plane, timeouts)
+{
+    int client = rig_client(&rig);
+    int late = rig_client(&rig);
+    int idle = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_reload(&rig,
+               "  timeouts: { client_idle: 60s, request_head: 10s, response: 30s }\n"
+               "  fallback: { to_stable: false }\n",
+               false);
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, late, "GET / HT");
+    rig_wait(&rig, SECONDS(9));
+    rig_send(&rig, late, "TP/1.1\r\n");
+    rig_wait(&rig, SECONDS(2));
+    text = rig_read(&rig, late);
+    cr_assert(has(text, "408 Request Timeout: the rest of the head"), "%s", text);
+    cr_assert_str_eq(rig_read(&rig, client), "");
+    rig_wait(&rig, SECONDS(20));
+    text = rig_read(&rig, client);
+    cr_assert(begins(text, "HTTP/1.1 504 Gateway Timeout\r\n"), "%s", text);
+    cr_assert(has(text, "no response within 30000 ms"), "%s", text);
+    cr_assert(rig_ended(&rig, backend));
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->timeouts), 1);
+    rig_wait(&rig, SECONDS(30));
+    cr_assert(rig_ended(&rig, idle));
+    close(late);
+    close(idle);
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, an_upload_that_stalls_is_408)
+{
+    int client = rig_client(&rig);
+    int backend;
+
+    rig_send(&rig, client, POST("Content-Length: 10\r\n") "half");
+    backend = rig_accept(&rig, 0);
+    for (int i = 0; i < 7; i++)
+        rig_wait(&rig, SECONDS(9));
+    cr_assert(has(rig_read(&rig, client), "408 Request Timeout: the rest of the body"));
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->timeouts), 0, "not the backend's fault");
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, the_connection_limit)
+{
+    int first = rig_client(&rig);
+    int second, third;
+    const char *text;
+
+    rig_reload(&rig, "  limits: { connections: 2 }\n", false);
+    second = rig_client(&rig);
+    third = rig_client(&rig);
+    text = rig_read(&rig, third);
+    cr_assert(begins(text, "HTTP/1.1 503 Service Unavailable\r\n"), "%s", text);
+    cr_assert(rig_ended(&rig, third));
+    close(second);
+    close(third);
+    rig_turn(&rig);
+    third = rig_client(&rig);
+    cr_assert_str_eq(rig_read(&rig, third), "");
+    cr_assert_eq(counter_get(&rig.worker.cell->web_refused), 1);
+    close(first);
+    close(third);
+}
+
+/* Bytes of a side that nobody reads stay where they are. */
+Test(http_plane, back_pressure)
+{
+    enum { PIECE = 32768, PIECES = 400 };
+    static char piece[PIECE];
+    int client = rig_client(&rig);
+    int backend;
+    size_t sent = 0, got = 0;
+    bool ended = false;
+
+    memset(piece, 'x', sizeof(piece));
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 13107200\r\n\r\n");
+    for (int i = 0; i < PIECES; i++) {
+        ssize_t n = send(backend, piece, sizeof(piece), MSG_NOSIGNAL);
+        rig_turn(&rig);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    cr_assert_lt(sent, (size_t)PIECE * PIECES, "the backend was stopped");
+    cr_assert_lt(buffer_pool_size(&rig.worker.buffers), 4u << 20);
+    while (got < 13107200 && !ended) {
+        got += rig_drain(&rig, client, &ended);
+        if (sent < (size_t)PIECE * PIECES) {
+            size_t left = (size_t)PIECE * PIECES - sent;
+            ssize_t n = send(backend, piece, left < PIECE ? left : PIECE, MSG_NOSIGNAL);
+            sent += n > 0 ? (size_t)n : 0;
+        }
+    }
+    cr_assert_geq(got, 13107200);
+    cr_assert_not(ended);
+    exchange(client, backend, GET, OK);
+    cr_assert(ends(rig_read(&rig, client), "ok"));
+
+    /* The other way. */
+    sent = 0;
+    rig_send(&rig, client, POST("Content-Length: 13107200\r\n"));
+    for (int i = 0; i < PIECES; i++) {
+        ssize_t n = send(client, piece, sizeof(piece), MSG_NOSIGNAL);
+        rig_turn(&rig);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    cr_assert_lt(sent, (size_t)PIECE * PIECES, "the client was stopped");
+    cr_assert_lt(buffer_pool_size(&rig.worker.buffers), 4u << 20);
+    for (got = 0; got < 13107200 && !ended;) {
+        got += rig_drain(&rig, backend, &ended);
+        if (sent < (size_t)PIECE * PIECES) {
+            size_t left = (size_t)PIECE * PIECES - sent;
+            ssize_t n = send(client, piece, left < PIECE ? left : PIECE, MSG_NOSIGNAL);
+            sent += n > 0 ? (size_t)n : 0;
+        }
+    }
+    rig_send(&rig, backend, OK);
+    cr_assert(ends(rig_read(&rig, client), "ok"));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, the_body_limit_counts_chunks_as_they_come)
+{
+    int client, backend;
+
+    rig_reload(&rig, "  limits: { body: 10 }\n", false);
+    client = rig_client(&rig);
+    rig_send(&rig, client, POST("Transfer-Encoding: chunked\r\n") "8\r\n12345678\r\n");
+    backend = rig_accept(&rig, 0);
+    cr_assert(ends(rig_read(&rig, backend), "\r\n8\r\n12345678\r\n"));
+    rig_send(&rig, client, "3\r\n901\r\n");
+    cr_assert(has(rig_read(&rig, client), "413 Content Too Large"));
+    cr_assert(rig_ended(&rig, backend));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, load_is_spread_and_a_dead_backend_passed_over)
+{
+    int clients[4], backends[4];
+
+    rig_reload(&rig, "", true);
+    for (int i = 0; i < 4; i++) {
+        clients[i] = rig_client(&rig);
+        rig_send(&rig, clients[i], GET);
+    }
+    /* Least pending: two each. */
+    backends[0] = rig_accept(&rig, 0);
+    backends[1] = rig_accept(&rig, 0);
+    backends[2] = rig_accept(&rig, 1);
+    backends[3] = rig_accept(&rig, 1);
+    for (int i = 0; i < 4; i++) {
+        (void)rig_read(&rig, backends[i]);
+        rig_send(&rig, backends[i], OK);
+        close(backends[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        cr_assert(ends(rig_read(&rig, clients[i]), "ok"));
+
+    rig_kill_backend(&rig, 0);
+    for (int i = 0; i < 4; i++) {
+        rig_send(&rig, clients[i], GET);
+        backends[i] = rig_accept(&rig, 1);
+        (void)rig_read(&rig, backends[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        rig_send(&rig, backends[i], OK);
+        cr_assert(ends(rig_read(&rig, clients[i]), "ok"));
+        close(backends[i]);
+        close(clients[i]);
+    }
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->connect_errors), 0);
+}
+
+Test(http_plane, a_half_closed_client_gets_its_answers)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client, GET GET);
+    cr_assert_eq(shutdown(client, SHUT_WR), 0);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo");
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "one") && ends(text, "two"), "%s", text);
+    cr_assert(rig_ended(&rig, client));
+    close(client);
+    close(backend);
+}
+
+Test(http_plane, a_reload_drops_nobody)
+{
+    int client = rig_client(&rig);
+    int backend, other;
+
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig.first = 1; /* the arm has another backend from now on */
+    rig_reload(&rig, "", false);
+    rig_send(&rig, backend, OK);
+    cr_assert(ends(rig_read(&rig, client), "ok"), "the request under way is answered");
+    cr_assert(rig_ended(&rig, backend), "and the old backend's connection is not kept");
+    rig_send(&rig, client, GET);
+    other = rig_accept(&rig, 1);
+    (void)rig_read(&rig, other);
+    rig_send(&rig, other, OK);
+    cr_assert(ends(rig_read(&rig, client), "ok"));
+    close(client);
+    close(backend);
+    close(other);
+}
+
+Test(http_plane, draining_finishes_what_is_under_way)
+{
+    int busy = rig_client(&rig);
+    int idle = rig_client(&rig);
+    int backend;
+
+    rig_send(&rig, busy, GET);
+    backend = rig_accept(&rig, 0);
+    (void)rig_read(&rig, backend);
+    rig.worker.draining = true;
+    http_plane_drain(rig.worker.http);
+    cr_assert(rig_ended(&rig, idle));
+    rig_send(&rig, backend, OK);
+    cr_assert(has(rig_read(&rig, busy), "Connection: close\r\n"));
+    close(busy);
+    rig_turn(&rig);
+    cr_assert_eq(http_plane_clients(rig.worker.http), 0);
+    close(idle);
+    close(backend);
+}
+
+Test(http_plane, clients_that_vanish_leave_nothing_behind)
+{
+    for (int step = 0; step < 4; step++) {
+        int client = rig_client(&rig);
+        int backend = -1;
+        rig_send(&rig, client, step == 0 ? "GET / HT" : POST("Content-Length: 5\r\n") "12");
+        if (step > 0)
+            backend = rig_accept(&rig, 0);
+        if (step > 1)
+            (void)rig_read(&rig, backend);
+        if (step > 2)
+            rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nha");
+        close(client);
+        rig_turn(&rig);
+        cr_assert_eq(http_plane_clients(rig.worker.http), 0, "step %d", step);
+        if (backend >= 0) {
+            bool ended;
+            (void)rig_drain(&rig, backend, &ended);
+            cr_assert(ended, "step %d", step);
+            close(backend);
+        }
+    }
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->active), 0);
+    cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->resets), 0);
+    cr_assert_eq(rig.worker.buffers.segments.used, 0);
+    cr_assert_eq(rig.worker.buffers.small_chunks.used, 0);
+}
