@@ -7,11 +7,34 @@
  *                     v  |                            v
  *                   paused, held                    aborted --retry--> running(first stage)
  *
- * A change is written to the state file (write, fsync, rename, fsync of the folder) and to the audit
- * log (append, fsync) before it takes effect; the caller then publishes rollout_position() to the
- * workers. Only abort takes effect even if the disk refuses: then the result says so.
- * After a restart the state is what the file says; where it disagrees with the configuration (a stage
- * vanished, the arms are others) the machine holds, says the difference, and raises nothing by itself.
+ * Which verb does what from which state, and what it needs, stands in src/rollout/machine.h.
+ *
+ * A change takes these steps; the caller then publishes rollout_position() to the workers:
+ *
+ *   1. its line is appended to state_dir/audit.log (rollout/audit.h) and fsynced: an intent
+ *   2. the new state is written beside state_dir/rollout.json, fsynced, renamed over it, and the
+ *      folder is fsynced (rollout/state_file.h): the commit
+ *   3. it takes effect
+ *
+ * A process that dies after 1 leaves a line without its state, which the next one to open the
+ * folder marks as not taken. One that dies after 2 has not answered yet, and the next one goes on
+ * with the new state. So what the file says is in effect, or about to be by the death of the
+ * process. When a step fails, nothing has changed, and the line of 1 is marked as not taken. Only
+ * abort takes effect even if the disk refuses, and so does a hold because of a changed
+ * configuration: then `unsaved` is set, and every later call tries again to make it durable
+ * (rollout_settle).
+ *
+ * After a restart the state is what the file says. Where it disagrees with the configuration the
+ * machine holds, says the difference, and raises nothing by itself:
+ *
+ *   stage gone     the percentage is kept; the allow lists count of the stages up to the last that
+ *                  was reached and has no more than this percentage; resume goes on there
+ *   another salt, other arms, another name: its buckets would be other users, so everyone is on the
+ *                  stable arm and the percentage is zero, until the old ones are back or reset
+ *
+ * A reload that would do the second to a rollout under way is refused (rollout_accepts). Once a
+ * candidate is promoted, a configuration whose stable arm it is begins a new rollout, at idle:
+ * nobody moves.
  */
 #ifndef CROSSFADE_ROLLOUT_ROLLOUT_H
 #define CROSSFADE_ROLLOUT_ROLLOUT_H
@@ -45,30 +68,34 @@ enum rollout_verb {
     ROLLOUT_RESET
 };
 
-/* The whole state, as kept on disk. */
+/* The whole state, as kept on disk, and what there is to say of it. */
 struct rollout_status {
     enum rollout_state state;
-    int stage;                /* index; -1: none */
-    char stage_name[64];      /* as the file had it */
-    uint32_t percent;         /* in force, of PERCENT_ALL */
-    uint64_t generation;      /* raised by every change; guards --if-generation */
-    uint64_t activation;      /* raised by every start and retry: the candidate's namespace generation */
-    uint64_t stage_since;     /* wall clock, microseconds */
-    uint64_t changed;         /* wall clock of the last change */
-    char reason[256];         /* of the last change */
-    char by[96];              /* who made it */
+    int stage;           /* index; -1: none, or not in the configuration */
+    char stage_name[72]; /* as the file had it; of an aborted one: where it was */
+    uint32_t percent;    /* in force, of PERCENT_ALL */
+    uint64_t generation; /* raised by every change; guards --if-generation */
+    uint64_t activation; /* raised by every start and retry: the candidate's namespace generation */
+    uint64_t stage_since; /* wall clock, microseconds */
+    uint64_t changed;     /* wall clock of the last change */
+    char reason[256];     /* of the last change */
+    char by[96];          /* who made it */
+    /* Not on disk: */
+    bool unsaved; /* the disk has refused this state or its line of the audit log */
+    char unsaved_why[192];
+    char disagreement[256]; /* with the configuration, a sentence; empty: none */
 };
 
 enum rollout_verdict {
     ROLLOUT_DONE,
-    ROLLOUT_REFUSED,  /* the state does not allow it; nothing changed */
-    ROLLOUT_BAD,      /* the arguments are wrong; nothing changed */
-    ROLLOUT_NO_DISK,  /* could not be made durable; nothing changed (but for abort, which took effect) */
+    ROLLOUT_REFUSED, /* the state does not allow it; nothing changed */
+    ROLLOUT_BAD,     /* the arguments are wrong; nothing changed */
+    ROLLOUT_NO_DISK  /* could not be made durable; nothing changed, but for an abort in effect */
 };
 
 struct rollout_request {
     enum rollout_verb verb;
-    uint32_t percent;       /* for ROLLOUT_PERCENT */
+    uint32_t percent; /* for ROLLOUT_PERCENT */
     bool generation_given;
     uint64_t if_generation; /* refuse when the state has moved on */
     const char *by;         /* "uid 0 (pid 123)" */
@@ -78,21 +105,38 @@ struct rollout_request {
 struct rollout;
 
 /*
- * Opens (or makes) the state in config->process.state_dir. NULL with a sentence in error[] when the
- * state is there but cannot be read: a daemon that guesses would move users.
+ * Opens (or makes) the state in config->process.state_dir, as the user that the daemon will be, and
+ * locks the folder against another process until rollout_close. NULL with a sentence in error[],
+ * also when the state is there but cannot be read: a daemon that guesses would move users. The
+ * configuration has a rollout section and must live until rollout_reconfigure or rollout_close.
  */
 struct rollout *rollout_open(const struct config *config, char *error, size_t error_size);
 void rollout_close(struct rollout *rollout);
 
-/* A sentence for the person goes to text[]; it says what is now, or what was refused and what to do. */
+/* A sentence for the person goes to text[]: what is now, or what was refused and what to do. */
 enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout_request *request,
                                    char *text, size_t text_size) MUST_CHECK;
 
 /*
- * A new configuration is about to be published: match the state to it. May hold the rollout (written
- * to disk and audited); never raises a percentage. The old configuration may be freed afterwards.
+ * Whether a new configuration, perhaps one without a rollout, may take the place of the one in
+ * force. False with a sentence in error[] that says what to do: it would move users of a rollout
+ * under way. Changes nothing.
+ */
+bool rollout_accepts(const struct rollout *rollout, const struct config *config, char *error,
+                     size_t error_size) MUST_CHECK;
+
+/*
+ * A new configuration, which has been accepted and has a rollout section, is about to be published:
+ * match the state to it. May hold the rollout (written to disk and audited); never raises a
+ * percentage. The old configuration may be freed afterwards.
  */
 void rollout_reconfigure(struct rollout *rollout, const struct config *config);
+
+/*
+ * While the status says `unsaved`: tries again. To be called every few seconds; costs nothing
+ * otherwise. True: all is on disk.
+ */
+bool rollout_settle(struct rollout *rollout);
 
 const struct rollout_status *rollout_status(const struct rollout *rollout);
 struct cohort_position rollout_position(const struct rollout *rollout);
