@@ -158,7 +158,8 @@ void mc_client_advance(struct mc_client *client)
             return;
         }
     }
-    if (op != NULL && op->reply.len > 0 && mc_verb_is_get(op->verb)) {
+    if (op != NULL && op->reply.len > 0 && mc_verb_is_get(op->verb) &&
+        (op->flags & MC_OP_WHOLE) == 0) {
         /* It is first now: what it has so far goes out, and the rest as it comes. */
         unpark(client, op);
         op->flags |= MC_OP_STARTED;

@@ -58,7 +58,7 @@ struct buffer *mc_op_sink(struct mc_op *op)
 {
     if (op->client == NULL)
         return NULL;
-    if (!is_first(op))
+    if (!is_first(op) || (op->flags & MC_OP_WHOLE))
         return &op->reply;
     op->flags |= MC_OP_STARTED;
     return &op->client->output;

@@ -17,7 +17,8 @@
 
 #include <stdio.h>
 
-/* Items up to this length, with their line, are passed on whole; longer ones as they come. */
+/* Items up to this length, with their line, are waited for in the input; longer ones are taken as they
+ * come. */
 #define ITEM_WHOLE 3072u
 
 #define KIND(kind) (1u << (kind))
@@ -219,6 +220,8 @@ static enum step pair_value(struct mc_connection *connection, struct slice bytes
         hit_done(connection);
     } else {
         connection->body_left = reply->value_len + 2;
+        if (total <= MC_HIGH_WATER)
+            op->flags |= MC_OP_WHOLE;
         pass_item(connection, op, reply, reply->line_len);
         input_consume(&connection->input, reply->line_len);
     }

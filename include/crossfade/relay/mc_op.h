@@ -10,7 +10,9 @@
  *   server 1:   op(get a) ---- | ---- op(x) --- | ...              replies come in this order
  *   server 2:               op(get b) ------ op(set c) - op(delete c, companion of set c)
  *
- * The first operation of a client's queue passes its reply on as it comes; the others park theirs.
+ * The first operation of a client's queue passes its reply on as it comes; the others park theirs. A
+ * value of moderate size is parked until all of it is here, so that a server that dies in the middle of
+ * it costs a miss and not the client's connection.
  *
  * An operation with companions (deletes in the namespaces of other arms) is finished when all parts
  * are: `pending` counts them. It is owned by whoever holds the last part: the connection's queue, then
@@ -40,6 +42,7 @@ enum mc_op_flag {
     MC_OP_TOO_LARGE = 64,  /* the delete that goes with a set that is too large */
     MC_OP_LOCAL = 128,     /* answered here: its reply is complete, no END or counters */
     MC_OP_PROBE = 256,     /* our own `version` */
+    MC_OP_WHOLE = 512,     /* its value goes out when all of it is here */
 };
 
 struct mc_op {
