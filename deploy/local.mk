@@ -1,1 +1,3 @@
-# deployment files
+EXTRA_DIST += \
+    deploy/packages.sh \
+    deploy/demo/runtimes.py

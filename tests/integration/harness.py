@@ -19,8 +19,8 @@ A file test_<what>.py here, Python 3 and its standard library alone:
         harness.main()
 
 - Run one:  CROSSFADE_BUILD=build python3 tests/integration/test_deletes.py [-v] [Deletes.test_...]
-  Without CROSSFADE_BUILD the programs are looked for in the source tree and in build/.
-  All of them, counted:  python3 tests/integration/harness.py [NAME...]
+  Without CROSSFADE_BUILD the programs are looked for in build/ and in the source tree.
+  All of them, counted:  python3 tests/integration/harness.py [--in FOLDER] [NAME...]
 - A configuration is a dictionary with the keys of the configuration file (or the text of one).
   In its strings @NAME@ stands for a TCP port that the system chooses, and @dir@ for the test's own
   folder. daemon.port("NAME") says which port it became. If another process was faster to take
@@ -31,6 +31,7 @@ A file test_<what>.py here, Python 3 and its standard library alone:
 - Every wait has a limit. A test as a whole has TIME_LIMIT seconds; a class may set another.
 - Never sleep for something to have happened: harness.eventually(lambda: ...).
 """
+import argparse
 import faulthandler
 import json
 import os
@@ -800,17 +801,17 @@ def main():
     unittest.main(verbosity=1)
 
 
-def run_all(names):
-    """Runs all test files, or those named, and ends with a line of counts."""
+def run_all(folder, names, without):
+    """Runs the folder's test files, or those named, and ends with a line of counts."""
     suite = unittest.TestSuite()
     loader = unittest.TestLoader()
-    for name in sorted(os.listdir(HERE)):
-        if not (name.startswith("test_") and name.endswith(".py")):
+    sys.path.insert(0, folder)
+    for file in sorted(os.listdir(folder)):
+        if not (file.startswith("test_") and file.endswith(".py")):
             continue
-        module = name[:-len(".py")]
-        if names and module not in names and module[len("test_"):] not in names:
-            continue
-        suite.addTests(loader.loadTestsFromName(module))
+        name = file[len("test_"):-len(".py")]
+        if name not in without and (not names or name in names):
+            suite.addTests(loader.loadTestsFromName("test_" + name))
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     passed = max(0, result.testsRun - failed - len(result.skipped))
@@ -818,10 +819,20 @@ def run_all(names):
     return 1 if failed or result.testsRun == 0 else 0
 
 
+def command_line():
+    parser = argparse.ArgumentParser(description="Runs the test files of a folder.")
+    parser.add_argument("--in", dest="folder", default=HERE, help="the folder (this one)")
+    parser.add_argument("--without", action="append", default=[], metavar="NAME",
+                        help="leave test_NAME.py out")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="test_NAME.py alone")
+    given = parser.parse_args()
+    sys.path.insert(0, HERE)
+    return run_all(os.path.abspath(given.folder), given.names, given.without)
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "--backend":
         Backend(sys.argv[2], port=int(sys.argv[3]))
         signal.pause()
         sys.exit(0)
-    sys.path.insert(0, HERE)
-    sys.exit(run_all(sys.argv[1:]))
+    sys.exit(command_line())

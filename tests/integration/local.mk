@@ -1,4 +1,5 @@
 # Python tests of the real daemon with real servers and clients: harness.py says how they are run.
 EXTRA_DIST += \
+    tests/run \
     tests/integration/harness.py \
     tests/integration/test_harness.py
