@@ -12,6 +12,7 @@
 
 /* How often a graceful stop looks whether the last client is gone. */
 static const struct timeval progress_interval = { .tv_usec = 20000 };
+static const struct timeval settle_interval = { .tv_sec = 3 };
 
 static void begin_stop(struct app *app, uint64_t drain);
 
@@ -76,6 +77,16 @@ static void on_progress(evutil_socket_t fd, short what, void *context)
     (void)event_base_loopbreak(app->base);
 }
 
+static void on_settle(evutil_socket_t fd, short what, void *context)
+{
+    struct app *app = context;
+
+    (void)fd;
+    (void)what;
+    if (app->rollout != NULL)
+        (void)rollout_settle(app->rollout);
+}
+
 static void stop_now(struct app *app)
 {
     if (app->stopping)
@@ -137,7 +148,9 @@ static bool watch_signals(struct app *app)
     }
     app->deadline = evtimer_new(app->base, on_deadline, app);
     app->progress = event_new(app->base, -1, EV_PERSIST, on_progress, app);
-    return app->deadline != NULL && app->progress != NULL;
+    app->settle = event_new(app->base, -1, EV_PERSIST, on_settle, app);
+    return app->deadline != NULL && app->progress != NULL && app->settle != NULL &&
+           event_add(app->settle, &settle_interval) == 0;
 }
 
 static bool start_workers(struct app *app, unsigned count, char *error, size_t size)
@@ -279,6 +292,8 @@ void app_destroy(struct app *app)
         event_free(app->deadline);
     if (app->progress != NULL)
         event_free(app->progress);
+    if (app->settle != NULL)
+        event_free(app->settle);
     if (app->base != NULL)
         event_base_free(app->base);
     telemetry_destroy(app->telemetry);

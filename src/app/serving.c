@@ -123,6 +123,21 @@ static bool match_rollout(struct app *app, const struct config *config, char *er
     return true;
 }
 
+/* The control plane and the rollout go over to the configuration, both or neither. */
+static bool follow(struct app *app, const struct config *config, char *error, size_t size)
+{
+    char ignored[256];
+
+    if (app->rollout != NULL && !rollout_accepts(app->rollout, config, error, size))
+        return false;
+    if (!control_reconfigure(app->control, config, error, size))
+        return false;
+    if (match_rollout(app, config, error, size))
+        return true;
+    (void)control_reconfigure(app->control, app->plan->config, ignored, sizeof(ignored));
+    return false;
+}
+
 bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
 {
     struct report report = { text, text_size, 0 };
@@ -152,10 +167,8 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
         plan_unref(plan);
         return false;
     }
-    if (!match_rollout(app, config, error, sizeof(error)) ||
-        !control_reconfigure(app->control, config, error, sizeof(error))) {
+    if (!follow(app, config, error, sizeof(error))) {
         say(&report, "not reloaded: %s", error);
-        (void)match_rollout(app, plan_before->config, error, sizeof(error));
         listeners_abandon(listeners);
         plan_unref(plan);
         return false;

@@ -28,6 +28,7 @@ struct app {
     struct event *signals[4];
     struct event *deadline; /* of a graceful stop */
     struct event *progress; /* looks whether the workers have ended */
+    struct event *settle;   /* tries again to save what the disk has refused */
     bool draining;
     bool stopping;
 };
