@@ -1,7 +1,12 @@
 check_PROGRAMS += tests/unit/test_route
 TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = \
+    tests/unit/route/random.h \
     tests/unit/route/test_cohort.c \
-    tests/unit/route/test_digest.c
+    tests/unit/route/test_digest.c \
+    tests/unit/route/test_keyspace.c \
+    tests/unit/route/test_misses.c \
+    tests/unit/route/test_placement.c \
+    tests/unit/route/test_rules.c
 tests_unit_test_route_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_route_LDADD = $(UNIT_LIBS_route) $(CRITERION_LIBS) -lm

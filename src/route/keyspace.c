@@ -1,0 +1,245 @@
+#include "crossfade/route/keyspace.h"
+
+#include "crossfade/route/digest.h"
+#include "crossfade/route/rules.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* '#' and the SHA-256 of the client's key in base64url. */
+#define DIGEST_FORM (1u + BASE64URL_LENGTH(DIGEST_SIZE))
+#define GENERATION_DIGITS 20u
+
+struct arm {
+    struct slice prefix; /* owned */
+    unsigned *others;
+    size_t other_count;
+};
+
+/* What a rule, or the defaults, say about a key. */
+struct treatment {
+    enum config_scope scope;
+    enum config_coherence coherence;
+    enum config_writes writes;
+    bool guard;
+};
+
+struct keyspace {
+    struct arm *arms;
+    size_t arm_count;
+    struct rules *rules; /* NULL: there are none, and no walk */
+    struct treatment *treatments; /* [0] the defaults, [1 + i] rule i */
+    bool refuse_long;
+};
+
+/* -- Making -------------------------------------------------------------------------------------- */
+
+/*
+ * A prefix holds no '.' before the one behind the namespace and no ':' before its last byte, so none
+ * of two different prefixes is the beginning of the other.
+ */
+static bool make_prefix(struct arm *arm, const char *namespace, uint64_t generation)
+{
+    char digits[GENERATION_DIGITS + 1];
+    size_t digit_count =
+        (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, generation);
+    size_t name_len = strlen(namespace);
+    size_t len = name_len + 1 + digit_count + 1;
+    size_t padding = (3 - len % 3) % 3;
+    char *text;
+
+    if (name_len == 0)
+        return true;
+    len += padding;
+    /* The longest replaced key must fit; the configuration's limit on names is far below that. */
+    ensure(len + DIGEST_FORM <= KEY_MAX);
+    text = malloc(len);
+    if (text == NULL)
+        return false;
+    memcpy(text, namespace, name_len);
+    text[name_len] = '.';
+    memset(text + name_len + 1, '0', padding);
+    memcpy(text + name_len + 1 + padding, digits, digit_count);
+    text[len - 1] = ':';
+    arm->prefix = slice_of(text, len);
+    return true;
+}
+
+/* The arms whose copies are not at this arm's places; of several with one prefix the first. */
+static bool find_others(struct keyspace *keyspace, size_t self)
+{
+    struct arm *arm = &keyspace->arms[self];
+
+    arm->others = calloc(keyspace->arm_count, sizeof(*arm->others));
+    if (arm->others == NULL)
+        return false;
+    for (size_t i = 0; i < keyspace->arm_count; i++) {
+        bool known = slice_equal(keyspace->arms[i].prefix, arm->prefix);
+        for (size_t j = 0; j < arm->other_count && !known; j++)
+            known = slice_equal(keyspace->arms[i].prefix,
+                                keyspace->arms[arm->others[j]].prefix);
+        if (!known)
+            arm->others[arm->other_count++] = (unsigned)i;
+    }
+    return true;
+}
+
+static bool make_treatments(struct keyspace *keyspace, const struct config_cache *cache)
+{
+    keyspace->treatments = calloc(cache->rule_count + 1, sizeof(*keyspace->treatments));
+    if (keyspace->treatments == NULL)
+        return false;
+    keyspace->treatments[0] = (struct treatment){ .scope = SCOPE_ISOLATED,
+                                                  .coherence = cache->coherence,
+                                                  .writes = WRITES_AUTO };
+    for (size_t i = 0; i < cache->rule_count; i++) {
+        const struct config_rule *rule = &cache->rules[i];
+        bool shared = rule->scope == SCOPE_SHARED;
+        keyspace->treatments[i + 1] =
+            (struct treatment){ .scope = rule->scope,
+                                .coherence = shared ? COHERENCE_NONE : rule->coherence,
+                                .writes = rule->writes,
+                                .guard = rule->guard };
+    }
+    if (cache->rule_count == 0)
+        return true;
+    keyspace->rules = rules_create(cache->rules, cache->rule_count);
+    return keyspace->rules != NULL;
+}
+
+struct keyspace *keyspace_create(const struct config *config, const uint64_t *generations)
+{
+    struct keyspace *keyspace = calloc(1, sizeof(*keyspace));
+    bool ok;
+
+    if (keyspace == NULL)
+        return NULL;
+    keyspace->refuse_long = config->cache.long_keys == LONG_KEYS_REFUSE;
+    keyspace->arm_count = config->arm_count;
+    keyspace->arms = calloc(config->arm_count, sizeof(*keyspace->arms));
+    ok = keyspace->arms != NULL && make_treatments(keyspace, &config->cache);
+    for (size_t i = 0; ok && i < config->arm_count; i++)
+        ok = make_prefix(&keyspace->arms[i], config->arms[i].namespace, generations[i]);
+    for (size_t i = 0; ok && i < config->arm_count; i++)
+        ok = find_others(keyspace, i);
+    if (!ok) {
+        keyspace_destroy(keyspace);
+        return NULL;
+    }
+    return keyspace;
+}
+
+void keyspace_destroy(struct keyspace *keyspace)
+{
+    for (size_t i = 0; keyspace->arms != NULL && i < keyspace->arm_count; i++) {
+        free((char *)(uintptr_t)keyspace->arms[i].prefix.data);
+        free(keyspace->arms[i].others);
+    }
+    free(keyspace->arms);
+    free(keyspace->treatments);
+    if (keyspace->rules != NULL)
+        rules_destroy(keyspace->rules);
+    free(keyspace);
+}
+
+/* -- Using --------------------------------------------------------------------------------------- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == '-';
+}
+
+/* [A-Za-z0-9_-]+ '.' [0-9]+ ':' at the beginning: the key could name an entry of some arm. */
+static bool is_reserved(struct slice key)
+{
+    size_t dot = 0;
+    size_t colon;
+
+    while (dot < key.len && is_word(key.data[dot]))
+        dot++;
+    if (dot == 0 || dot == key.len || key.data[dot] != '.')
+        return false;
+    colon = dot + 1;
+    while (colon < key.len && is_digit(key.data[colon]))
+        colon++;
+    return colon > dot + 1 && colon < key.len && key.data[colon] == ':';
+}
+
+static bool is_digest_form(struct slice key)
+{
+    if (key.len != DIGEST_FORM || key.data[0] != '#')
+        return false;
+    for (size_t i = 1; i < key.len; i++)
+        if (!is_word(key.data[i]))
+            return false;
+    return true;
+}
+
+enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, struct slice key,
+                                struct key_place *place)
+{
+    int rule = keyspace->rules != NULL ? rules_match(keyspace->rules, key) : -1;
+    const struct treatment *treatment = &keyspace->treatments[rule + 1];
+
+    ensure(arm < keyspace->arm_count);
+    place->prefix = treatment->scope == SCOPE_SHARED ? slice_of(NULL, 0)
+                                                     : keyspace->arms[arm].prefix;
+    place->wire_len = place->prefix.len + key.len;
+    place->hashed = false;
+    place->scope = treatment->scope;
+    place->coherence = treatment->coherence;
+    place->writes = treatment->writes;
+    place->guard = treatment->guard;
+    place->rule = rule;
+    if (key.len > KEY_MAX)
+        return KEY_TOO_LONG;
+    if (place->prefix.len == 0 && is_reserved(key))
+        return KEY_RESERVED;
+    if (place->wire_len > KEY_MAX) {
+        if (keyspace->refuse_long)
+            return KEY_TOO_LONG;
+    } else if (!is_digest_form(key)) {
+        return KEY_OK;
+    }
+    place->hashed = true;
+    place->wire_len = place->prefix.len + DIGEST_FORM;
+    return KEY_OK;
+}
+
+void keyspace_compose(const struct key_place *place, struct slice key, char *out)
+{
+    uint8_t hash[DIGEST_SIZE];
+    struct digest digest;
+
+    if (place->prefix.len > 0)
+        memcpy(out, place->prefix.data, place->prefix.len);
+    out += place->prefix.len;
+    if (!place->hashed) {
+        memcpy(out, key.data, key.len);
+        return;
+    }
+    digest_start(&digest);
+    digest_add(&digest, key);
+    digest_end(&digest, hash);
+    *out = '#';
+    base64url_write(hash, sizeof(hash), out + 1);
+}
+
+struct slice keyspace_prefix(const struct keyspace *keyspace, unsigned arm)
+{
+    ensure(arm < keyspace->arm_count);
+    return keyspace->arms[arm].prefix;
+}
+
+size_t keyspace_others(const struct keyspace *keyspace, unsigned arm, const unsigned **others)
+{
+    ensure(arm < keyspace->arm_count);
+    *others = keyspace->arms[arm].others;
+    return keyspace->arms[arm].other_count;
+}
