@@ -356,7 +356,7 @@ static bool parse_header(struct loader *loader, struct slice text, struct config
 {
     size_t colon = slice_find(text, ':');
     struct slice name = slice_of(text.data, colon);
-    struct slice value = SLICE("");
+    struct slice value;
 
     if (!check_header_name(name, why))
         return false;
@@ -377,7 +377,7 @@ static bool parse_cookie(struct loader *loader, struct slice text, struct config
 {
     size_t equals = slice_find(text, '=');
     struct slice name = slice_of(text.data, equals);
-    struct slice value = SLICE("");
+    struct slice value;
 
     if (!value_is_token(name))
         return why_set(why,

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define SECOND UINT64_C(1000000)
-#define DURATION_MAX (3650 * 86400 * SECOND)
+#define DURATION_MAX (UINT64_C(3650) * 86400 * SECOND)
 #define PERCENT_DECIMALS 4u
 #define WEIGHT_MAX 1000u
 #define MAPPED_BITS 96u /* of ::ffff:0:0/96 */

@@ -21,7 +21,10 @@ struct config_faults {
     size_t count;
 };
 
-/* NULL when there is any fault. `faults` is filled in either case and freed by config_faults_free. */
+/*
+ * NULL when there is any fault. `faults` is filled in either case and freed by config_faults_free; it
+ * is empty with NULL only when there was no memory even for a fault.
+ */
 struct config *config_load_file(const char *path, struct config_faults *faults);
 /* The same from memory; `name` stands for the path in messages. */
 struct config *config_load_text(const char *name, const char *text, size_t len,

@@ -60,6 +60,12 @@ Test(checks, addresses_are_used_once)
                  2, 72, "has a weight, and so has the key weight");
 }
 
+Test(checks, the_admin_address_is_a_port)
+{
+    expect_fault("arms: [ { name: a } ]\n" CACHE_LINE "control: { http: \"unix:/run/a\" }\n", 3, 18,
+                 "control.http \"unix:/run/a\" is a unix socket; write host:port, or off");
+}
+
 Test(checks, rules_can_be_reached)
 {
     char text[1024];

@@ -178,6 +178,11 @@ Test(load, what_is_left_out_has_its_default)
     cr_expect_str_eq(config->process.state_dir, "/var/lib/crossfade");
     config_free(config);
 
+    config = load_good(base_text, "  keys: [ { match: a }, { match: b, scope: shared } ]\n");
+    cr_expect_eq(config->cache.rules[0].coherence, COHERENCE_FANOUT, "the cache's own");
+    cr_expect_eq(config->cache.rules[1].coherence, COHERENCE_NONE, "there is one copy");
+    config_free(config);
+
     config = load_good(base_text, "control: { sockets: [] }\n");
     cr_expect_eq(config->control.socket_count, 0, "an empty list is no missing one");
     config_free(config);
@@ -231,6 +236,11 @@ Test(load, faults_have_a_place_and_the_likely_name)
                  2, 1, "did you mean cache.max_value?");
 }
 
+Test(load, swapped_letters_are_one_slip)
+{
+    expect_fault("arms: [ { name: a } ]\nwbe: {}\n", 2, 1, "did you mean web?");
+}
+
 Test(load, all_faults_are_shown_in_the_order_of_the_file)
 {
     static const char text[] = "arms: [ { name: a } ]\n"
@@ -271,6 +281,30 @@ Test(load, faults_are_bounded)
     cr_assert_eq(faults.count, 101);
     cr_expect_str_eq(faults.faults[100].text, "there are more faults than are shown here");
     config_faults_free(&faults);
+}
+
+Test(load, lists_are_bounded)
+{
+    char text[2048] = "arms: [";
+    char stage[512] = "    - { name: a, allow: [ ";
+    size_t len = strlen(text);
+
+    for (int i = 0; i < 33; i++)
+        len += (size_t)sprintf(text + len, "%s{ name: a%d }", i > 0 ? ",\n" : "\n", i);
+    strcpy(text + len, " ]\n");
+    expect_fault_among(text, 34, "arms has too many entries; at most 32 are allowed");
+
+    /* A named list counts with all its entries. */
+    len = strlen(rollout_text);
+    char *large = calloc(1, 1 << 16);
+    strcpy(large, rollout_text);
+    strcpy(large + len, stage);
+    len += strlen(stage);
+    for (int i = 0; i < 501; i++)
+        len += (size_t)sprintf(large + len, "employees, ");
+    strcpy(large + len, "] }\n");
+    expect_fault(large, 13, 5527, "rollout.stages[0].allow has too many entries; at most 1000");
+    free(large);
 }
 
 Test(load, yaml_that_a_configuration_has_no_use_for)
