@@ -62,7 +62,7 @@ static void assert_same_servers(const struct config *config, memcached_st *clien
     for (unsigned i = 0; i < KEYS; i++) {
         char key[40];
         struct slice slice = numbered(key, i);
-        memcached_return_t result;
+        memcached_return_t result = MEMCACHED_SUCCESS; /* the library writes failures only */
         unsigned ours = placement_server(placement, slice);
         const memcached_instance_st *theirs =
             memcached_server_by_key(client, slice.data, slice.len, &result);
@@ -70,6 +70,7 @@ static void assert_same_servers(const struct config *config, memcached_st *clien
         cr_assert_lt(ours, config->cache.server_count);
         endpoint = &config->cache.servers[ours].endpoint;
         cr_assert_eq(result, MEMCACHED_SUCCESS);
+        cr_assert_not_null(theirs);
         cr_assert_str_eq(memcached_server_name(theirs), endpoint->text);
         if (endpoint->host != NULL)
             cr_assert_eq(memcached_server_port(theirs), endpoint->port);
