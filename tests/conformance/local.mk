@@ -1,1 +1,4 @@
-# see tests/conformance
+# The same bytes to the real thing and through the daemon, or against the daemon with a peer that is
+# scripted; run like the integration tests (tests/integration/harness.py says how).
+EXTRA_DIST += \
+    tests/conformance/test_web_framing.py

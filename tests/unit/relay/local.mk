@@ -1,5 +1,5 @@
-# Not in check_PROGRAMS until all of libroute.a is here.
-EXTRA_PROGRAMS += tests/unit/test_relay
+check_PROGRAMS += tests/unit/test_relay
+TESTS += tests/unit/test_relay
 tests_unit_test_relay_SOURCES = \
     tests/unit/relay/http_rig.c \
     tests/unit/relay/http_rig.h \
