@@ -285,13 +285,20 @@ static bool next_member(struct slice *list, struct slice *member)
     return true;
 }
 
+/* Each option is held against each field: without a limit a head of 16 KiB would cost milliseconds. */
+#define OPTIONS_MAX 64u
+
 /* The options of Connection, and the fields that it names (RFC 9110 section 7.6.1). */
-static bool take_connection(struct http1_fields *fields, struct slice value,
+static bool take_connection(struct http1_fields *fields, struct slice value, unsigned *options,
                             struct http1_fault *fault)
 {
     struct slice option;
 
     while (next_member(&value, &option)) {
+        if (++*options > OPTIONS_MAX) {
+            (void)bad(fault, 400, "a Connection header with too many names");
+            return false;
+        }
         if (option.len == 0)
             continue;
         if (slice_equal_nocase(option, SLICE("keep-alive"))) {
@@ -316,6 +323,8 @@ static bool take_connection(struct http1_fields *fields, struct slice value,
 enum http1_verdict http1_fields_parse(struct http1_fields *fields, struct slice bytes, size_t *at,
                                       unsigned limit, struct http1_fault *fault)
 {
+    unsigned options = 0;
+
     fields->count = 0;
     fields->present = 0;
     fields->hosts = 0;
@@ -347,7 +356,7 @@ enum http1_verdict http1_fields_parse(struct http1_fields *fields, struct slice 
     if (http1_has(fields, HTTP1_CONNECTION))
         for (unsigned i = 0; i < fields->count; i++)
             if (fields->all[i].id == HTTP1_CONNECTION &&
-                !take_connection(fields, fields->all[i].value, fault))
+                !take_connection(fields, fields->all[i].value, &options, fault))
                 return HTTP1_BAD;
     return HTTP1_DONE;
 }

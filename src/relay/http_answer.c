@@ -6,6 +6,10 @@
 /* More interim responses than this before the real one are nonsense. */
 #define INTERIM_MAX 16u
 
+/* A body up to this is copied behind its head: one piece to be written costs less than two, and the
+ * read chunk is free again for the next read, warm in the cache. */
+#define COPY_MAX 4096u
+
 static bool append_head(struct http_request *request, const struct http1_reply *reply)
 {
     struct http_plane *plane = request->plane;
@@ -103,7 +107,9 @@ bool http_forward_response_body(struct http_request *request, struct slice bytes
 
     http_client_wake(request->client);
     if (!request->response_chunks)
-        return buffer_append(output, pool, chunk, bytes.data, bytes.len);
+        return bytes.len <= COPY_MAX
+                   ? buffer_append_copy(output, pool, bytes.data, bytes.len)
+                   : buffer_append_ref(output, pool, chunk, bytes.data, bytes.len);
     return buffer_append_copy(output, pool, head, http1_chunk_head(head, bytes.len)) &&
            buffer_append(output, pool, chunk, bytes.data, bytes.len) &&
            buffer_append_copy(output, pool, "\r\n", 2);

@@ -82,10 +82,11 @@ void http_backend_failed(struct http_backend *backend, const char *reason)
     counter_set(&backend->cell->down, 1);
 }
 
-/* Up, or its back-off is over and nobody is trying it. */
+/* Up, or still there for the connections that it has, or its back-off is over and nobody is trying. */
 static bool may_try(const struct http_backend *backend, uint64_t now)
 {
-    return backend->failures == 0 || (now >= backend->retry_at && !backend->probing);
+    return backend->failures == 0 || !TAILQ_EMPTY(&backend->idle) ||
+           (now >= backend->retry_at && !backend->probing);
 }
 
 static uint64_t weight_of(const struct plan_backend *place)

@@ -110,6 +110,13 @@ static bool load(struct http_request *request, struct http_server *server)
     return true;
 }
 
+/* We have too little of something: nothing is wrong with the backend. */
+static bool is_scarcity(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+           error == EADDRNOTAVAIL;
+}
+
 /* Tries backends until one takes the request, or answers with why none did. */
 static void attempt(struct http_request *request, const char *failure)
 {
@@ -136,9 +143,17 @@ static void attempt(struct http_request *request, const char *failure)
         }
         server = http_server_take(backend, request, request->retried);
         if (server == NULL) {
-            const char *why = strerror(errno);
+            int error = errno;
+            const char *why = error == EAGAIN ? "its queue of connections is full" : strerror(error);
+            if (is_scarcity(error)) {
+                (void)snprintf(text, sizeof(text), "no connection to a backend: %s", why);
+                answer_failure(request, 503, text);
+                return;
+            }
             (void)snprintf(reason, sizeof(reason), "backend %s: %s", backend->name, why);
-            http_backend_failed(backend, why);
+            /* One that is only busy is not down. */
+            if (error != EAGAIN)
+                http_backend_failed(backend, why);
             request->attempts++;
             continue;
         }

@@ -49,6 +49,9 @@ static const struct bad_row bad_rows[] = {
     BAD(GET HOST "X\xc3\xa4: z\r\n\r\n", 400, "a header name with a byte that is not allowed there"),
     BAD(GET HOST "X\0: z\r\n\r\n", 400, "a header name with a byte that is not allowed there"),
     BAD(GET HOST "Connection: a b\r\n\r\n", 400, "a Connection header that is not a list of names"),
+    BAD(GET HOST "Connection: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n"
+        "Connection: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n\r\n",
+        400, "a Connection header with too many names"),
     /* bodies */
     BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", 400,
         "Transfer-Encoding together with Content-Length"),

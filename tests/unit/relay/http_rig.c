@@ -10,6 +10,38 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* The linker puts these in the place of the C library's (local.mk: --wrap). */
+static unsigned long allocations;
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    allocations++;
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    allocations++;
+    return __real_realloc(memory, size);
+}
+
+unsigned long rig_allocations(void)
+{
+    return allocations;
+}
+
 /* Unix sockets deliver at once, where TCP over loopback may take until after the test has looked. */
 static int listen_at(const char *path)
 {
@@ -110,6 +142,12 @@ void rig_kill_backend(struct http_rig *rig, unsigned index)
     if (rig->listeners[index] >= 0)
         (void)close(rig->listeners[index]);
     rig->listeners[index] = -1;
+}
+
+void rig_revive_backend(struct http_rig *rig, unsigned index)
+{
+    (void)unlink(rig->paths[index]);
+    rig->listeners[index] = listen_at(rig->paths[index]);
 }
 
 void rig_turn(struct http_rig *rig)

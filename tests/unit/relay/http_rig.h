@@ -31,6 +31,8 @@ void rig_stop(struct http_rig *rig);
 void rig_reload(struct http_rig *rig, const char *web, bool two);
 /* Closes the listening socket: connections are refused from then on. */
 void rig_kill_backend(struct http_rig *rig, unsigned index);
+/* Listens again at the same place. */
+void rig_revive_backend(struct http_rig *rig, unsigned index);
 /* The clock goes on by that much, and the worker ticks. */
 void rig_wait(struct http_rig *rig, uint64_t microseconds);
 /* Loop turns until nothing happens any more. */
@@ -51,6 +53,9 @@ const char *rig_read(struct http_rig *rig, int fd);
 size_t rig_drain(struct http_rig *rig, int fd, bool *ended);
 /* The peer has closed, and nothing is left to be read. */
 bool rig_ended(struct http_rig *rig, int fd);
+
+/* Calls of malloc, calloc and realloc by our own code so far. */
+unsigned long rig_allocations(void);
 
 struct http_arm_cell *rig_arm(struct http_rig *rig, const char *name);
 
