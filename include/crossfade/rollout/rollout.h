@@ -82,8 +82,8 @@ struct rollout_status {
     char by[96];          /* who made it */
     /* Not on disk: */
     bool unsaved; /* the disk has refused this state or its line of the audit log */
-    char unsaved_why[192];
-    char disagreement[256]; /* with the configuration, a sentence; empty: none */
+    char unsaved_why[320];
+    char disagreement[512]; /* with the configuration, a sentence; empty: none */
 };
 
 enum rollout_verdict {
