@@ -1,5 +1,7 @@
 noinst_LIBRARIES += libproto.a
 libproto_a_SOURCES = \
+    include/crossfade/proto/control_commands.h \
+    include/crossfade/proto/control_line.h \
     include/crossfade/proto/http1_chunked.h \
     include/crossfade/proto/http1_fields.h \
     include/crossfade/proto/http1_request.h \
@@ -13,4 +15,6 @@ libproto_a_SOURCES = \
     src/proto/http1_response.c \
     src/proto/http1_write.c \
     src/proto/mc_reply.c \
-    src/proto/mc_request.c
+    src/proto/mc_request.c \
+    src/proto/control_commands.c \
+    src/proto/control_line.c

@@ -128,8 +128,10 @@ static void back_off(struct mc_server *server, const char *reason)
         wait = BACK_OFF_MAX;
     /* A quarter up or down, so that a fleet does not come back in step. */
     wait = wait * 3 / 4 + (hash_mix(now + (uint64_t)(uintptr_t)server) % (wait / 2 + 1));
-    if (server->failures == 0)
+    if (server->failures == 0) {
         log_warn("memcached server %s is down: %s", server->name, reason);
+        counter_set(&server->cell->down, 1);
+    }
     server->failures++;
     server->retry_at = now + wait;
     (void)snprintf(server->reason, sizeof(server->reason), "memcached server %.64s is down (%.60s)",
@@ -182,6 +184,7 @@ void mc_server_destroy(struct mc_server *server)
         if (server->connections[i].flush.queued)
             STAILQ_REMOVE(&server->plane->worker->tasks, &server->connections[i].flush, turn_task,
                           next);
+    counter_set(&server->cell->down, 0);
     LIST_REMOVE(server, link);
     free(server->name);
     free(server->connections);
@@ -293,6 +296,7 @@ static void became_ready(struct mc_connection *connection)
     if (server->failures > 0)
         log_info("memcached server %s is back", server->name);
     server->failures = 0;
+    counter_set(&server->cell->down, 0);
 }
 
 static void connected(struct mc_connection *connection)

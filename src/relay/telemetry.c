@@ -52,6 +52,7 @@ const struct metric mc_arm_metrics[] = {
 
 const struct metric mc_server_metrics[] = {
     GAUGE(mc_server_cell, up, "Usable connections to the server."),
+    GAUGE(mc_server_cell, down, "Workers that hold the server for down."),
     GAUGE(mc_server_cell, waiting, "Requests without their reply yet."),
     COUNTER(mc_server_cell, requests, "Requests sent to the server."),
     COUNTER(mc_server_cell, batched_keys, "Keys that shared a get command with others."),

@@ -46,6 +46,7 @@ extern const struct metric mc_arm_metrics[];
 /* Cache plane, by memcached server. */
 struct mc_server_cell {
     counter up;       /* gauge: connections that are usable */
+    counter down;     /* gauge: workers that hold it for down at present */
     counter waiting;  /* gauge: requests sent or queued, without their reply */
     counter requests;
     counter batched_keys; /* keys that shared a get with others */

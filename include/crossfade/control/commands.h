@@ -1,0 +1,63 @@
+/*
+ * The handlers of the commands, and what they work with. The dispatcher (control/dispatch.c) has checked
+ * the level, the number of arguments and the options before it calls one.
+ */
+#ifndef CROSSFADE_CONTROL_COMMANDS_H
+#define CROSSFADE_CONTROL_COMMANDS_H
+
+#include "crossfade/control/control.h"
+#include "crossfade/control/reply.h"
+#include "crossfade/proto/control_commands.h"
+
+/* One command as the dispatcher has taken it apart. */
+struct control_call {
+    const struct control_host *host;
+    const char *by; /* who, from the peer's credentials */
+    unsigned count; /* arguments, without options */
+    char *const *arguments;
+    bool json;
+    bool check;
+    const char *reason; /* NULL: none */
+    bool generation_given;
+    uint64_t if_generation;
+    bool drain_given;
+    uint64_t drain;
+    /* Set by a handler: to be done after the reply was written. */
+    bool shutdown;
+};
+
+typedef void (*control_handler)(struct control_call *call, struct control_reply *reply);
+
+/* control/show.c */
+void command_show_arms(struct control_call *call, struct control_reply *reply);
+void command_show_cache(struct control_call *call, struct control_reply *reply);
+void command_show_servers(struct control_call *call, struct control_reply *reply);
+void command_show_backends(struct control_call *call, struct control_reply *reply);
+void command_show_stats(struct control_call *call, struct control_reply *reply);
+void command_show_config(struct control_call *call, struct control_reply *reply);
+/* control/explain.c */
+void command_why(struct control_call *call, struct control_reply *reply);
+void command_explain(struct control_call *call, struct control_reply *reply);
+/* control/rollout_commands.c */
+void command_show_rollout(struct control_call *call, struct control_reply *reply);
+void command_show_stages(struct control_call *call, struct control_reply *reply);
+void command_show_events(struct control_call *call, struct control_reply *reply);
+void command_rollout_change(struct control_call *call, struct control_reply *reply,
+                            enum rollout_verb verb);
+/* control/process_commands.c */
+void command_help(struct control_call *call, struct control_reply *reply);
+void command_version(struct control_call *call, struct control_reply *reply);
+void command_reload(struct control_call *call, struct control_reply *reply);
+void command_log(struct control_call *call, struct control_reply *reply);
+void command_shutdown(struct control_call *call, struct control_reply *reply);
+
+/* Runs one command; the reply is written to `out`. True: the daemon is to be shut down after it. */
+struct control_peer {
+    enum control_level level;
+    const char *by;
+};
+struct evbuffer;
+bool control_dispatch(const struct control_host *host, const struct control_peer *peer,
+                      const struct control_words *words, struct evbuffer *out, uint64_t *drain);
+
+#endif

@@ -1,0 +1,164 @@
+#include "crossfade/conf/values.h"
+#include "crossfade/control/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct plan *plan_of(const struct control_call *call)
+{
+    return call->host->plan(call->host->context);
+}
+
+void command_why(struct control_call *call, struct control_reply *reply)
+{
+    const struct plan *plan = plan_of(call);
+    const struct config *config = plan->config;
+    struct rollout *rollout = call->host->rollout(call->host->context);
+    struct cohort_position position;
+    struct slice identity = slice_string(call->arguments[0]);
+    uint64_t bucket;
+    bool candidate;
+    char moves[VALUE_TEXT];
+    char now[VALUE_TEXT];
+
+    if (rollout == NULL || plan->cohort == NULL) {
+        control_reply_error(reply, CONTROL_REFUSED,
+                            "there is no rollout: the configuration has no rollout section");
+        return;
+    }
+    position = rollout_position(rollout);
+    bucket = cohort_bucket(plan->cohort, identity);
+    candidate = position.everyone || (position.active && cohort_in(bucket, position.percent));
+    (void)value_format_percent(cohort_moves_at(bucket), moves);
+    (void)value_format_percent(position.percent, now);
+    reply->data = json_object();
+    (void)json_object_set_new(reply->data, "identity", json_stringn(identity.data, identity.len));
+    (void)json_object_set_new(
+        reply->data, "arm",
+        json_string(config->arms[candidate ? config->rollout.to : config->rollout.from].name));
+    (void)json_object_set_new(reply->data, "candidate", json_boolean(candidate));
+    (void)json_object_set_new(reply->data, "state",
+                              json_string(rollout_state_name(rollout_status(rollout)->state)));
+    (void)json_object_set_new(reply->data, "bucket",
+                              json_sprintf("%016llx", (unsigned long long)bucket));
+    (void)json_object_set_new(reply->data, "bucket_percent",
+                              json_real((double)bucket / 18446744073709551616.0 * 100.0));
+    (void)json_object_set_new(reply->data, "moves_at_percent", json_string(moves));
+    (void)json_object_set_new(reply->data, "percent_now", json_string(now));
+    (void)json_object_set_new(
+        reply->data, "because",
+        position.everyone ? json_string("the candidate is promoted: everyone is on it")
+        : !position.active
+            ? json_string("no rollout is under way: everyone is on the stable arm")
+            : json_sprintf("its bucket is the candidate's from %s %%, and %s %% are in force; deny "
+                           "and allow lists look at the whole request and come first",
+                           moves, now));
+}
+
+static const char *const scope_names[] = { [SCOPE_ISOLATED] = "isolated", [SCOPE_SHARED] = "shared" };
+static const char *const coherence_names[] = { [COHERENCE_NONE] = "none",
+                                               [COHERENCE_FANOUT] = "fanout",
+                                               [COHERENCE_EPOCH] = "epoch" };
+static const char *const writes_names[] = { [WRITES_AUTO] = "auto",
+                                            [WRITES_MUTATE] = "mutate",
+                                            [WRITES_FILL] = "fill" };
+
+static json_t *wire_key(const struct key_place *place, struct slice key)
+{
+    char wire[KEY_MAX];
+    char shown[KEY_MAX * 4 + 8];
+
+    keyspace_compose(place, key, wire);
+    return json_string(slice_escape(slice_of(wire, place->wire_len), shown, sizeof(shown)));
+}
+
+/* What the key is for one arm. */
+static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice key)
+{
+    struct key_place place;
+    const struct config *config = plan->config;
+    json_t *row = json_object();
+    const unsigned *others;
+    size_t count;
+
+    (void)json_object_set_new(row, "arm", json_string(config->arms[arm].name));
+    switch (keyspace_place(plan->keyspace, arm, key, &place)) {
+    case KEY_TOO_LONG:
+        (void)json_object_set_new(row, "key_on_server", json_string("refused: too long"));
+        return row;
+    case KEY_RESERVED:
+        (void)json_object_set_new(
+            row, "key_on_server",
+            json_string("refused: it has the form of a prefix, and could name another arm's entry"));
+        return row;
+    case KEY_OK:
+        break;
+    }
+    (void)json_object_set_new(row, "key_on_server", wire_key(&place, key));
+    (void)json_object_set_new(row, "scope", json_string(scope_names[place.scope]));
+    (void)json_object_set_new(row, "rule", place.rule < 0
+                                               ? json_string("none: the defaults")
+                                               : json_sprintf("%s%s",
+                                                              config->cache.rules[place.rule].match,
+                                                              config->cache.rules[place.rule].prefix
+                                                                  ? "*"
+                                                                  : ""));
+    (void)json_object_set_new(row, "coherence", json_string(coherence_names[place.coherence]));
+    (void)json_object_set_new(row, "writes", json_string(writes_names[place.writes]));
+    (void)json_object_set_new(row, "hashed", json_boolean(place.hashed));
+    count = place.scope == SCOPE_ISOLATED && place.coherence != COHERENCE_NONE
+                ? keyspace_others(plan->keyspace, arm, &others)
+                : 0;
+    {
+        char names[512] = "";
+        for (size_t i = 0; i < count; i++) {
+            size_t len = strlen(names);
+            (void)snprintf(names + len, sizeof(names) - len, "%s%s", i > 0 ? " " : "",
+                           config->arms[others[i]].name);
+        }
+        (void)json_object_set_new(row, "invalidates", json_string(names));
+    }
+    return row;
+}
+
+void command_explain(struct control_call *call, struct control_reply *reply)
+{
+    static const struct table_column columns[] = {
+        { "arm", "ARM" },        { "scope", "SCOPE" },       { "rule", "RULE" },
+        { "coherence", "COHERENCE" }, { "writes", "WRITES" }, { "invalidates", "INVALIDATES" },
+        { "server", "SERVER" },  { "key_on_server", "KEY ON THE SERVER" }, { NULL, NULL }
+    };
+    const struct plan *plan = plan_of(call);
+    struct slice key = slice_string(call->arguments[call->count - 1]);
+    int only = -1;
+    const char *server;
+
+    if (!plan->config->cache.present) {
+        control_reply_error(reply, CONTROL_REFUSED,
+                            "there is no cache plane: the configuration has no cache section");
+        return;
+    }
+    if (call->count == 2) {
+        only = config_arm_index(plan->config, slice_string(call->arguments[0]));
+        if (only < 0) {
+            control_reply_error(reply, CONTROL_USAGE, "there is no arm \"%.64s\"",
+                                call->arguments[0]);
+            return;
+        }
+    }
+    if (key.len == 0 || key.len > KEY_MAX) {
+        control_reply_error(reply, CONTROL_USAGE, "a key has 1 to %u bytes", KEY_MAX);
+        return;
+    }
+    server = plan->servers[placement_server(plan->placement, key)].config->endpoint.text;
+    reply->data = json_array();
+    reply->columns = columns;
+    for (unsigned i = 0; i < plan->config->arm_count; i++) {
+        json_t *row;
+        if (only >= 0 && (unsigned)only != i)
+            continue;
+        row = explain_arm(plan, i, key);
+        (void)json_object_set_new(row, "server", json_string(server));
+        (void)json_array_append_new(reply->data, row);
+    }
+}

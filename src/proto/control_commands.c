@@ -1,0 +1,119 @@
+#include "crossfade/proto/control_commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHANGE (OPTION_REASON | OPTION_IF_GENERATION)
+
+/* clang-format off */
+const struct control_command control_commands[VERB_COUNT] = {
+    [VERB_SHOW_ROLLOUT]  = { "see", "show rollout",  "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "where the rollout stands: state, stage, percentage, who changed it last and why" },
+    [VERB_SHOW_ARMS]     = { "see", "show arms",     "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "the versions: role, namespace, and their traffic on both planes" },
+    [VERB_SHOW_STAGES]   = { "see", "show stages",   "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "the stages of the rollout and which was reached" },
+    [VERB_SHOW_CACHE]    = { "see", "show cache",    "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "the cache plane by arm: clients, gets, hits, sets, deletes, companions" },
+    [VERB_SHOW_SERVERS]  = { "see", "show servers",  "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "the memcached servers: state, requests waiting, timeouts, failures" },
+    [VERB_SHOW_BACKENDS] = { "see", "show backends", "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "the application servers of each arm: state, requests, failures" },
+    [VERB_SHOW_STATS]    = { "see", "show stats",    "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "every counter" },
+    [VERB_SHOW_CONFIG]   = { "see", "show config",   "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "every key of the configuration: value, default, line, whether it needs a restart" },
+    [VERB_SHOW_EVENTS]   = { "see", "show events",   "[COUNT]", 0, 1, OPTION_JSON, CONTROL_READ, false,
+        "the last changes of the rollout, from the audit log (20, or COUNT)" },
+    [VERB_WHY]           = { "see", "why",           "IDENTITY", 1, 1, OPTION_JSON, CONTROL_READ, false,
+        "which arm an identity is given, and at what percentage that changes" },
+    [VERB_EXPLAIN]       = { "see", "explain",       "[ARM] KEY", 1, 2, OPTION_JSON, CONTROL_READ, false,
+        "what becomes of a cache key: rule, scope, key on the server, server, other arms" },
+    [VERB_HELP]          = { "see", "help",          "[COMMAND]", 0, 2, OPTION_JSON, CONTROL_READ, false,
+        "this list" },
+    [VERB_VERSION]       = { "see", "version",       "",  0, 0, OPTION_JSON, CONTROL_READ, false,
+        "the daemon's version, process id and start" },
+
+    [VERB_START]         = { "rollout", "start",     "",  0, 0, CHANGE, CONTROL_OPERATE, true,
+        "begin the rollout at its first stage" },
+    [VERB_ADVANCE]       = { "rollout", "advance",   "",  0, 0, CHANGE, CONTROL_OPERATE, true,
+        "go on to the next stage" },
+    [VERB_PERCENT]       = { "rollout", "percent",   "P", 1, 1, CHANGE, CONTROL_OPERATE, true,
+        "set the percentage by hand, in steps of 0.0001" },
+    [VERB_PAUSE]         = { "rollout", "pause",     "",  0, 0, CHANGE, CONTROL_OPERATE, false,
+        "stay at this stage and percentage" },
+    [VERB_RESUME]        = { "rollout", "resume",    "",  0, 0, CHANGE, CONTROL_OPERATE, true,
+        "go on after a pause or a hold" },
+    [VERB_HOLD]          = { "rollout", "hold",      "",  0, 0, CHANGE, CONTROL_OPERATE, false,
+        "hold, as the daemon itself does when it is in doubt" },
+    [VERB_ABORT]         = { "rollout", "abort",     "",  0, 0, CHANGE, CONTROL_OPERATE, false,
+        "everyone back to the stable arm, at once; ends only by retry or reset" },
+    [VERB_RETRY]         = { "rollout", "retry",     "",  0, 0, CHANGE, CONTROL_OPERATE, true,
+        "after an abort: begin again at the first stage" },
+    [VERB_PROMOTE]       = { "rollout", "promote",   "",  0, 0, CHANGE, CONTROL_OPERATE, true,
+        "everyone to the candidate for good" },
+    [VERB_RESET]         = { "rollout", "reset",     "",  0, 0, CHANGE, CONTROL_ADMIN, true,
+        "back to idle, after an abort or a promotion" },
+
+    [VERB_RELOAD]        = { "process", "reload",    "",  0, 0, OPTION_CHECK, CONTROL_ADMIN, false,
+        "read the configuration again and put it in force (--check: only look at it)" },
+    [VERB_LOG]           = { "process", "log",       "[LEVEL]", 0, 1, 0, CONTROL_ADMIN, false,
+        "show or set what is logged: error, warn, info or debug" },
+    [VERB_SHUTDOWN]      = { "process", "shutdown",  "",  0, 0, OPTION_DRAIN, CONTROL_ADMIN, true,
+        "stop gracefully (--drain 30s: at most so long for what is under way)" },
+};
+/* clang-format on */
+
+const char *control_level_name(enum control_level level)
+{
+    static const char *const names[] = { "read", "operate", "admin" };
+    return names[level];
+}
+
+/* The number of letters to change, add or drop (Levenshtein, one row at a time); long words are far. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[32];
+    size_t len = strlen(b);
+
+    if (strlen(a) > 30 || len > 30)
+        return 99;
+    for (unsigned j = 0; j <= len; j++)
+        row[j] = j;
+    for (unsigned i = 1; a[i - 1] != '\0'; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= len; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[len];
+}
+
+int control_command_find(char *const *words, unsigned count, unsigned *words_used,
+                         const char **nearest)
+{
+    char asked[64];
+    unsigned best = 4; /* further away it is another word */
+
+    *words_used = count > 1 && strcmp(words[0], "show") == 0 ? 2 : 1;
+    (void)snprintf(asked, sizeof(asked), "%s%s%s", words[0], *words_used == 2 ? " " : "",
+                   *words_used == 2 ? words[1] : "");
+    *nearest = NULL;
+    for (int i = 0; i < VERB_COUNT; i++) {
+        unsigned far = distance(asked, control_commands[i].name);
+        if (far == 0)
+            return i;
+        if (far < best) {
+            best = far;
+            *nearest = control_commands[i].name;
+        }
+    }
+    return -1;
+}
