@@ -1,4 +1,4 @@
-EXTRA_PROGRAMS += crossfade
+sbin_PROGRAMS += crossfade
 crossfade_SOURCES = \
     include/crossfade/app/app.h \
     include/crossfade/app/listeners.h \
