@@ -7,6 +7,7 @@
 #include "crossfade/base/log.h"
 #include "crossfade/conf/values.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void call_start(struct control_call *call, struct control_reply *reply)
@@ -187,9 +188,12 @@ bool control_dispatch(const struct control_host *host, const struct control_peer
     control_reply_init(&reply);
     row = verb >= 0 ? &control_commands[verb] : NULL;
     if (row == NULL) {
-        char shown[80];
+        char asked[160];
+        char shown[200];
+        (void)snprintf(asked, sizeof(asked), "%.70s%s%.70s", words->word[0],
+                       words->count > 1 ? " " : "", words->count > 1 ? words->word[1] : "");
         control_reply_error(&reply, CONTROL_UNKNOWN, "there is no command \"%s\"%s%s%s; see help",
-                            slice_escape(slice_string(words->word[0]), shown, sizeof(shown)),
+                            slice_escape(slice_string(asked), shown, sizeof(shown)),
                             nearest != NULL ? "; did you mean \"" : "",
                             nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
     } else if (row->level > peer->level) {

@@ -76,8 +76,9 @@ void command_show_arms(struct control_call *call, struct control_reply *reply)
                                                        : "";
         struct slice prefix = plan->keyspace != NULL ? keyspace_prefix(plan->keyspace, i)
                                                      : slice_of("", 0);
-        json_t *row = json_pack("{s:s, s:s, s:s%}", "arm", config->arms[i].name, "role", role,
-                                "prefix", prefix.data, prefix.len);
+        json_t *row = json_pack("{s:s, s:s}", "arm", config->arms[i].name, "role", role);
+        (void)json_object_set_new(row, "prefix",
+                                  json_stringn(prefix.len > 0 ? prefix.data : "", prefix.len));
         set_count(row, "backends", arm->backend_count);
         set_count(row, "requests", HTTP_ARM(t, arm->web_cell, requests));
         set_count(row, "errors", HTTP_ARM(t, arm->web_cell, responses_5xx));

@@ -213,10 +213,10 @@ static int run(const struct settings *settings, char **words, int count)
     }
     verb = control_command_find(words, (unsigned)count, &words_used, &nearest);
     if (verb < 0) {
-        char text[160];
-        (void)snprintf(text, sizeof(text), "%.64s%s%.40s%s", words[0],
-                       nearest != NULL ? "\"; did you mean \"" : "", nearest != NULL ? nearest : "",
-                       "\"?");
+        char text[256];
+        (void)snprintf(text, sizeof(text), "%.64s%s%.64s\"%s%.40s%s", words[0], count > 1 ? " " : "",
+                       count > 1 ? words[1] : "", nearest != NULL ? "; did you mean \"" : "",
+                       nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
         return usage_error("there is no command \"", text);
     }
     row = &control_commands[verb];

@@ -96,24 +96,39 @@ static unsigned distance(const char *a, const char *b)
     return row[len];
 }
 
+/* The command whose name is nearest to what was typed, of one word or two. */
+static const char *find_nearest(char *const *words, unsigned count)
+{
+    const char *nearest = NULL;
+    unsigned best = 4; /* further away it is another word */
+    char two[64];
+
+    (void)snprintf(two, sizeof(two), "%s %s", words[0], count > 1 ? words[1] : "");
+    for (int i = 0; i < VERB_COUNT; i++) {
+        const char *name = control_commands[i].name;
+        unsigned far = distance(strchr(name, ' ') != NULL ? two : words[0], name);
+        if (far < best) {
+            best = far;
+            nearest = name;
+        }
+    }
+    return nearest;
+}
+
 int control_command_find(char *const *words, unsigned count, unsigned *words_used,
                          const char **nearest)
 {
-    char asked[64];
-    unsigned best = 4; /* further away it is another word */
-
-    *words_used = count > 1 && strcmp(words[0], "show") == 0 ? 2 : 1;
-    (void)snprintf(asked, sizeof(asked), "%s%s%s", words[0], *words_used == 2 ? " " : "",
-                   *words_used == 2 ? words[1] : "");
     *nearest = NULL;
     for (int i = 0; i < VERB_COUNT; i++) {
-        unsigned far = distance(asked, control_commands[i].name);
-        if (far == 0)
+        const char *name = control_commands[i].name;
+        const char *second = strchr(name, ' ');
+        size_t first = second != NULL ? (size_t)(second - name) : strlen(name);
+        if (strlen(words[0]) != first || strncmp(words[0], name, first) != 0)
+            continue;
+        *words_used = second != NULL ? 2 : 1;
+        if (second == NULL || (count > 1 && strcmp(words[1], second + 1) == 0))
             return i;
-        if (far < best) {
-            best = far;
-            *nearest = control_commands[i].name;
-        }
     }
+    *nearest = find_nearest(words, count);
     return -1;
 }
