@@ -280,12 +280,13 @@ static bool next_member(struct slice *list, struct slice *member)
         return false;
     n = slice_find(*list, ',');
     *member = slice_trim(slice_of(list->data, n), " \t");
-    *list = n < list->len ? slice_of(list->data + n + 1, list->len - n - 1)
-                          : (struct slice){ NULL, 0 };
+    *list =
+        n < list->len ? slice_of(list->data + n + 1, list->len - n - 1) : (struct slice){ NULL, 0 };
     return true;
 }
 
-/* Each option is held against each field: without a limit a head of 16 KiB would cost milliseconds. */
+/* Each option is held against each field: without a limit a head of 16 KiB would cost milliseconds.
+ */
 #define OPTIONS_MAX 64u
 
 /* The options of Connection, and the fields that it names (RFC 9110 section 7.6.1). */

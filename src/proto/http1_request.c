@@ -33,9 +33,9 @@ static enum http1_method method_id(struct slice method)
         struct slice name;
         enum http1_method id;
     } known[] = {
-        { { "GET", 3 }, HTTP1_GET },         { { "HEAD", 4 }, HTTP1_HEAD },
-        { { "POST", 4 }, HTTP1_POST },       { { "PUT", 3 }, HTTP1_PUT },
-        { { "DELETE", 6 }, HTTP1_DELETE },   { { "OPTIONS", 7 }, HTTP1_OPTIONS },
+        { { "GET", 3 }, HTTP1_GET },       { { "HEAD", 4 }, HTTP1_HEAD },
+        { { "POST", 4 }, HTTP1_POST },     { { "PUT", 3 }, HTTP1_PUT },
+        { { "DELETE", 6 }, HTTP1_DELETE }, { { "OPTIONS", 7 }, HTTP1_OPTIONS },
         { { "TRACE", 5 }, HTTP1_TRACE },
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -102,8 +102,8 @@ static bool take_line(struct http1_request *request, struct slice line, struct h
         (void)bad(fault, 400, "the first line is not METHOD TARGET VERSION");
         return false;
     }
-    if (!http1_parse_version(slice_of(rest.data + space + 1, rest.len - space - 1),
-                             &request->minor, fault))
+    if (!http1_parse_version(slice_of(rest.data + space + 1, rest.len - space - 1), &request->minor,
+                             fault))
         return false;
     request->method_id = method_id(request->method);
     request->host = (struct slice){ NULL, 0 };
@@ -140,12 +140,11 @@ static enum http1_verdict take_facts(struct http1_request *request, struct http1
     if (http1_has(fields, HTTP1_EXPECT) && request->minor == 1) {
         if (!slice_equal_nocase(fields->expect, SLICE("100-continue")))
             return bad(fault, 417, "an expectation other than 100-continue");
-        request->expect_continue =
-            fields->chunked || (fields->length_given && fields->length > 0);
+        request->expect_continue = fields->chunked || (fields->length_given && fields->length > 0);
     }
     request->keep_alive = request->minor == 1 && !fields->close;
-    request->websocket = http1_has(fields, HTTP1_UPGRADE) &&
-                         slice_equal_nocase(fields->upgrade, SLICE("websocket"));
+    request->websocket =
+        http1_has(fields, HTTP1_UPGRADE) && slice_equal_nocase(fields->upgrade, SLICE("websocket"));
     return HTTP1_DONE;
 }
 

@@ -8,8 +8,7 @@ static enum http1_verdict bad(struct http1_fault *fault, const char *text)
 }
 
 /* status-line = HTTP-version SP 3DIGIT SP [ reason-phrase ] */
-static bool take_line(struct http1_response *response, struct slice line,
-                      struct http1_fault *fault)
+static bool take_line(struct http1_response *response, struct slice line, struct http1_fault *fault)
 {
     unsigned status = 0;
 

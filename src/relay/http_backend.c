@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After a failure to connect: 100 ms, doubled each time up to about a second, so that an application
- * server that restarts is found again soon. */
+/* After a failure to connect: 100 ms, doubled each time up to about a second, so that an
+ * application server that restarts is found again soon. */
 #define BACK_OFF_FIRST MILLISECONDS(100)
 #define BACK_OFF_DOUBLINGS 3u
 
@@ -82,7 +82,8 @@ void http_backend_failed(struct http_backend *backend, const char *reason)
     counter_set(&backend->cell->down, 1);
 }
 
-/* Up, or still there for the connections that it has, or its back-off is over and nobody is trying. */
+/* Up, or still there for the connections that it has, or its back-off is over and nobody is trying.
+ */
 static bool may_try(const struct http_backend *backend, uint64_t now)
 {
     return backend->failures == 0 || !TAILQ_EMPTY(&backend->idle) ||
@@ -108,8 +109,7 @@ static struct http_backend *least_pending(struct http_plane *plane, const struct
 
         if (backend == NULL || !may_try(backend, now))
             continue;
-        if (best == NULL ||
-            (backend->active + 1) * best_weight < (best->active + 1) * weight) {
+        if (best == NULL || (backend->active + 1) * best_weight < (best->active + 1) * weight) {
             best = backend;
             best_weight = weight;
         }

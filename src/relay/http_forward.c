@@ -52,8 +52,7 @@ void http_forward_count(struct http_request *request, unsigned status)
 
 void http_forward_end(struct http_request *request)
 {
-    histogram_add(&request->cell->latency,
-                  worker_now(request->plane->worker) - request->started);
+    histogram_add(&request->cell->latency, worker_now(request->plane->worker) - request->started);
     free_request(request);
 }
 
@@ -131,8 +130,8 @@ static void attempt(struct http_request *request, const char *failure)
         struct http_server *server;
 
         if (request->attempts < ATTEMPTS_MAX)
-            backend = http_backend_choose(plane, request->arm, web->balance, reason,
-                                          sizeof(reason));
+            backend =
+                http_backend_choose(plane, request->arm, web->balance, reason, sizeof(reason));
         if (backend == NULL) {
             counter_add(&request->cell->connect_errors, 1);
             if (to_stable(request))
@@ -144,7 +143,8 @@ static void attempt(struct http_request *request, const char *failure)
         server = http_server_take(backend, request, request->retried);
         if (server == NULL) {
             int error = errno;
-            const char *why = error == EAGAIN ? "its queue of connections is full" : strerror(error);
+            const char *why =
+                error == EAGAIN ? "its queue of connections is full" : strerror(error);
             if (is_scarcity(error)) {
                 (void)snprintf(text, sizeof(text), "no connection to a backend: %s", why);
                 answer_failure(request, 503, text);
@@ -290,8 +290,8 @@ static struct slice make_id(struct http_plane *plane, char out[ID_TEXT])
     return slice_of(out, ID_TEXT);
 }
 
-/* In a small chunk of its own: the head is kept for as long as the backend thinks, and must not hold a
- * large chunk that long. */
+/* In a small chunk of its own: the head is kept for as long as the backend thinks, and must not
+ * hold a large chunk that long. */
 static bool compose(struct http_request *request, const struct http1_request *parsed)
 {
     struct http_plane *plane = request->plane;
@@ -343,9 +343,8 @@ void http_forward_begin(struct http_client *client)
     request = status == 0 ? slab_get(&plane->requests) : NULL;
     if (request == NULL) {
         counter_add(&plane->worker->cell->web_bad_requests, 1);
-        http_client_answer(client, status != 0 ? status : 503,
-                           status != 0 ? text : "out of memory", parsed->method_id == HTTP1_HEAD,
-                           true);
+        http_client_answer(client, status != 0 ? status : 503, status != 0 ? text : "out of memory",
+                           parsed->method_id == HTTP1_HEAD, true);
         return;
     }
     memset(request, 0, offsetof(struct http_request, identity));

@@ -82,13 +82,13 @@ bool http_plane_adopt(struct http_plane *plane)
 
     if (!fit_fields(plane, plan->config->web.headers_limit))
         return false;
-    LIST_FOREACH(backend, &plane->backends, link)
+    LIST_FOREACH (backend, &plane->backends, link)
         backend->gone = true;
     for (size_t a = 0; plan->config->web.present && a < plan->config->arm_count; a++)
         for (size_t b = 0; b < plan->arms[a].backend_count; b++)
             if (http_backend_adopt(plane, &plan->arms[a].backends[b]) == NULL)
                 return false;
-    LIST_FOREACH(backend, &plane->backends, link)
+    LIST_FOREACH (backend, &plane->backends, link)
         if (backend->gone)
             http_backend_drain(backend);
     return true;
@@ -138,7 +138,7 @@ void http_plane_drain(struct http_plane *plane)
         if (client->output.len == 0 && input_bytes(&client->input).len == 0)
             http_client_close(client, "the daemon is stopping");
     }
-    LIST_FOREACH(backend, &plane->backends, link) {
+    LIST_FOREACH (backend, &plane->backends, link) {
         struct http_server *server;
         while ((server = TAILQ_FIRST(&backend->idle)) != NULL)
             http_server_close(server, "the daemon is stopping");

@@ -1,6 +1,6 @@
 /*
- * A request head: the outcome may not depend on where the bytes are cut, and a head that was accepted
- * and written anew is accepted by the same parser and means the same.
+ * A request head: the outcome may not depend on where the bytes are cut, and a head that was
+ * accepted and written anew is accepted by the same parser and means the same.
  */
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /*
- * A response head, to GET and to HEAD: the same outcome wherever it is cut, and what was accepted is
- * accepted again after it was written anew.
+ * A response head, to GET and to HEAD: the same outcome wherever it is cut, and what was accepted
+ * is accepted again after it was written anew.
  */
 #include "fuzz.h"
 

@@ -4,8 +4,8 @@
  *   5;ext=1 CRLF  hello CRLF  0 CRLF  Trailer: x CRLF  CRLF
  *   size     ...  data  end   last    trailers          end
  *
- * Sizes are hexadecimal digits alone, every line ends with exactly CRLF, extensions and trailers are
- * checked, limited and dropped.
+ * Sizes are hexadecimal digits alone, every line ends with exactly CRLF, extensions and trailers
+ * are checked, limited and dropped.
  */
 #ifndef CROSSFADE_PROTO_HTTP1_CHUNKED_H
 #define CROSSFADE_PROTO_HTTP1_CHUNKED_H

@@ -52,7 +52,8 @@ enum http1_verdict {
     HTTP1_BAD   /* see the fault; the connection cannot go on */
 };
 
-/* What a peer did wrong: the status to answer with, and a static sentence without the peer's bytes. */
+/* What a peer did wrong: the status to answer with, and a static sentence without the peer's bytes.
+ */
 struct http1_fault {
     unsigned status;
     const char *text;
@@ -63,11 +64,11 @@ struct http1_fields {
     struct http1_field *all; /* the caller's array */
     unsigned capacity;       /* of the array; the smaller of it and the limit counts */
     unsigned count;
-    uint32_t present;        /* bit 1 << id for each id that came */
-    unsigned hosts;          /* how many Host lines */
-    bool length_given;       /* Content-Length, valid and all lines of it equal */
-    bool chunked;            /* Transfer-Encoding, exactly "chunked" */
-    bool close;              /* the connection options */
+    uint32_t present;  /* bit 1 << id for each id that came */
+    unsigned hosts;    /* how many Host lines */
+    bool length_given; /* Content-Length, valid and all lines of it equal */
+    bool chunked;      /* Transfer-Encoding, exactly "chunked" */
+    bool close;        /* the connection options */
     bool keep_alive;
     uint64_t length;
     struct slice host;
@@ -102,7 +103,8 @@ enum http1_verdict http1_line(struct slice bytes, size_t *at, struct slice *line
 
 /* The first field of that name, without regard to case. */
 bool http1_find_field(const struct http1_fields *fields, struct slice name, struct slice *value);
-/* The first cookie of exactly that name in the Cookie lines (RFC 6265 section 4.2), as it is sent. */
+/* The first cookie of exactly that name in the Cookie lines (RFC 6265 section 4.2), as it is sent.
+ */
 bool http1_find_cookie(const struct http1_fields *fields, struct slice name, struct slice *value);
 /* The first parameter of exactly that name in a target's query, not decoded. */
 bool http1_find_query(struct slice target, struct slice name, struct slice *value);

@@ -41,9 +41,9 @@ struct http1_request {
 };
 
 /*
- * `bytes` begins where the request begins. *scan is 0 for a new request and kept by the caller between
- * calls on the same, growing bytes: it spares a dribbling client's bytes from being read again.
- * BAD: *fault holds 400, 414, 417, 431, 501 or 505.
+ * `bytes` begins where the request begins. *scan is 0 for a new request and kept by the caller
+ * between calls on the same, growing bytes: it spares a dribbling client's bytes from being read
+ * again. BAD: *fault holds 400, 414, 417, 431, 501 or 505.
  */
 enum http1_verdict http1_request_parse(struct http1_request *request, struct slice bytes,
                                        size_t *scan, const struct http1_limits *limits,

@@ -1,6 +1,6 @@
 /*
- * The head of an HTTP/1.x response from an application server (RFC 9112), as strict as requests are:
- * a response whose end is in doubt could be taken for the answer to somebody else's request.
+ * The head of an HTTP/1.x response from an application server (RFC 9112), as strict as requests
+ * are: a response whose end is in doubt could be taken for the answer to somebody else's request.
  */
 #ifndef CROSSFADE_PROTO_HTTP1_RESPONSE_H
 #define CROSSFADE_PROTO_HTTP1_RESPONSE_H

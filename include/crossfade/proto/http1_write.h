@@ -30,8 +30,7 @@ size_t http1_request_bound(const struct http1_request *request, const struct htt
 size_t http1_request_write(char *out, const struct http1_request *request,
                            const struct http1_hop *hop);
 
-size_t http1_response_bound(const struct http1_response *response,
-                            const struct http1_reply *reply);
+size_t http1_response_bound(const struct http1_response *response, const struct http1_reply *reply);
 size_t http1_response_write(char *out, const struct http1_response *response,
                             const struct http1_reply *reply);
 

@@ -1,7 +1,7 @@
 /*
- * One web client: its socket, the head that it is sending, the request under way, and what is still to
- * be written to it. Requests are served one at a time; pipelined ones wait in the input (bounded) and
- * are parsed when the response before them is complete.
+ * One web client: its socket, the head that it is sending, the request under way, and what is still
+ * to be written to it. Requests are served one at a time; pipelined ones wait in the input
+ * (bounded) and are parsed when the response before them is complete.
  *
  * An idle client holds this structure alone: no buffer, no request.
  */
@@ -28,17 +28,18 @@ struct http_client {
     size_t scan; /* bytes of the head that were looked at */
     uint32_t lingered;
     uint8_t state;
-    bool blocked;  /* waits for writability */
-    bool eof;      /* the client has said its last */
-    bool last;     /* close when the output is out */
-    bool linger;   /* it may still be sending: do not reset it */
-    bool refused;  /* over the connection limit */
+    bool blocked;              /* waits for writability */
+    bool eof;                  /* the client has said its last */
+    bool last;                 /* close when the output is out */
+    bool linger;               /* it may still be sending: do not reset it */
+    bool refused;              /* over the connection limit */
     char peer[HTTP_PEER_TEXT]; /* "" for a unix socket */
     uint8_t address[16];
 };
 
 /* Takes over the descriptor. NULL without memory; the descriptor is then closed. */
-struct http_client *http_client_create(struct http_plane *plane, int fd, const struct address *peer);
+struct http_client *http_client_create(struct http_plane *plane, int fd,
+                                       const struct address *peer);
 /* Only here does a client end; the request under way ends with it. May be called twice. */
 void http_client_close(struct http_client *client, const char *why);
 

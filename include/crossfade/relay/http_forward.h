@@ -2,8 +2,8 @@
  * A request under way, from its head to the last byte of its response.
  *
  * The failure law (design: web plane): a request that failed on the candidate is tried on stable if
- * nothing was sent back and it is safe: no connection could be made, or the method is idempotent, no
- * byte of a response came and no byte of a body is lost. Within a budget. The failure is the
+ * nothing was sent back and it is safe: no connection could be made, or the method is idempotent,
+ * no byte of a response came and no byte of a body is lost. Within a budget. The failure is the
  * candidate's in any case.
  */
 #ifndef CROSSFADE_RELAY_HTTP_FORWARD_H
@@ -49,8 +49,8 @@ struct http_request {
 };
 
 /*
- * A complete head is in plane->request. Makes the request and sends it on its way; the client is BUSY
- * or has its answer after that.
+ * A complete head is in plane->request. Makes the request and sends it on its way; the client is
+ * BUSY or has its answer after that.
  */
 void http_forward_begin(struct http_client *client);
 
@@ -59,22 +59,25 @@ bool http_forward_body(struct http_request *request, struct slice bytes, size_t 
                        struct http1_fault *fault) MUST_CHECK;
 
 enum http_failure {
-    HTTP_FAILURE_CONNECT,  /* nothing was sent */
+    HTTP_FAILURE_CONNECT, /* nothing was sent */
     HTTP_FAILURE_TIMEOUT,
-    HTTP_FAILURE_RESET,    /* closed, by the backend or by an error */
-    HTTP_FAILURE_PROTOCOL  /* its bytes make no sense */
+    HTTP_FAILURE_RESET,   /* closed, by the backend or by an error */
+    HTTP_FAILURE_PROTOCOL /* its bytes make no sense */
 };
-/* The attempt under way failed; request->server is closed here. `why` may end with a parenthesis. */
+/* The attempt under way failed; request->server is closed here. `why` may end with a parenthesis.
+ */
 void http_forward_failed(struct http_request *request, enum http_failure failure, const char *why);
 
-/* relay/http_answer.c: the response's head is in plane->response: goes to the client. False: it cannot be, *why. */
+/* relay/http_answer.c: the response's head is in plane->response: goes to the client. False: it
+ * cannot be, *why. */
 bool http_forward_response(struct http_request *request, const char **why) MUST_CHECK;
 /* A part of the response's body. False without memory. */
 bool http_forward_response_body(struct http_request *request, struct slice bytes) MUST_CHECK;
 /* The response is complete: server and client go on; the request is no more. */
 void http_forward_finish(struct http_request *request);
 
-/* For siblings: a response of this status was given; the request ends, its connection is seen to. */
+/* For siblings: a response of this status was given; the request ends, its connection is seen to.
+ */
 void http_forward_count(struct http_request *request, unsigned status);
 void http_forward_end(struct http_request *request);
 

@@ -17,7 +17,8 @@ bool http_plane_adopt(struct http_plane *plane) MUST_CHECK;
 
 /* A connection was accepted by the web listener with this index in the current configuration; the
  * plane owns the descriptor from now on, also when it fails. */
-void http_plane_accept(struct http_plane *plane, unsigned listener, int fd, const struct address *peer);
+void http_plane_accept(struct http_plane *plane, unsigned listener, int fd,
+                       const struct address *peer);
 
 void http_plane_tick(struct http_plane *plane, uint64_t now);
 /* worker->draining was set: close idle clients now and the others when their requests are done. */

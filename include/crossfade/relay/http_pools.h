@@ -18,8 +18,8 @@
 #include "crossfade/relay/http_plane.h"
 #include "crossfade/relay/worker.h"
 
-/* A side with more than this to be written stops the other side from being read; it goes on below the
- * low mark. */
+/* A side with more than this to be written stops the other side from being read; it goes on below
+ * the low mark. */
 #define HTTP_HIGH_WATER (256u * 1024u)
 #define HTTP_LOW_WATER (64u * 1024u)
 /* Bytes of later requests that are taken in while one is under way. */
@@ -29,7 +29,8 @@
 /* How long, and how much, a client may go on sending after its last answer. */
 #define HTTP_LINGER SECONDS(2)
 #define HTTP_LINGER_MAX (1024u * 1024u)
-/* A fallback costs that much; each request earns the configured percentage of 100, up to the maximum. */
+/* A fallback costs that much; each request earns the configured percentage of 100, up to the
+ * maximum. */
 #define FALLBACK_COST 100u
 #define FALLBACK_BALANCE_MAX (100u * FALLBACK_COST)
 /* Clients over the connection limit that are being told so. */
@@ -71,11 +72,11 @@ struct http_plane {
     struct http_server_list active;
     struct http_backend_list backends;
     struct http_backend *by_cell[CELLS_MAX]; /* by the telemetry cell of arm and address */
-    size_t client_count;  /* all */
-    size_t refused_count; /* those over the limit */
-    unsigned turn_of;     /* where the choice among equal backends begins */
-    uint64_t fallback_balance; /* hundredths of a fallback that may still be made */
-    uint64_t id_high;          /* of request ids */
+    size_t client_count;                     /* all */
+    size_t refused_count;                    /* those over the limit */
+    unsigned turn_of;                        /* where the choice among equal backends begins */
+    uint64_t fallback_balance;               /* hundredths of a fallback that may still be made */
+    uint64_t id_high;                        /* of request ids */
     uint64_t id_low;
     struct http1_field *fields; /* of the head that is being parsed */
     unsigned field_capacity;

@@ -4,8 +4,8 @@
  *   CONNECTING --first bytes written--> ACTIVE --response complete--> IDLE --next request--> ACTIVE
  *        `--refused, timed out--> CLOSED  `--reset, timed out, nonsense, no keep-alive--> CLOSED
  *
- * There is no wait for the connection: the request is written at the end of the turn, which on a local
- * network mostly finds the connection made; only if not, writability is asked for.
+ * There is no wait for the connection: the request is written at the end of the turn, which on a
+ * local network mostly finds the connection made; only if not, writability is asked for.
  */
 #ifndef CROSSFADE_RELAY_HTTP_SERVER_H
 #define CROSSFADE_RELAY_HTTP_SERVER_H
@@ -28,12 +28,12 @@ struct http_server {
     uint64_t since;
     size_t scan; /* bytes of the response's head that were looked at */
     uint8_t state;
-    bool reused;     /* has served a request before */
-    bool probe;      /* the one connection that may be tried while the backend is down */
-    bool answered;   /* a byte of the response came */
-    bool paused;     /* not read: the client's output is full */
-    bool blocked;    /* waits for writability */
-    bool deaf;       /* it takes no more bytes; its response may still come */
+    bool reused;   /* has served a request before */
+    bool probe;    /* the one connection that may be tried while the backend is down */
+    bool answered; /* a byte of the response came */
+    bool paused;   /* not read: the client's output is full */
+    bool blocked;  /* waits for writability */
+    bool deaf;     /* it takes no more bytes; its response may still come */
 };
 
 struct http_backend {
@@ -48,9 +48,9 @@ struct http_backend {
     unsigned connections; /* all, idle ones too */
     unsigned failures;    /* to connect, in a row; 0: up */
     uint64_t retry_at;
-    int64_t credit; /* of the weighted round robin */
-    bool probing;   /* down, and one connection is trying */
-    bool gone;      /* not in the current configuration */
+    int64_t credit;  /* of the weighted round robin */
+    bool probing;    /* down, and one connection is trying */
+    bool gone;       /* not in the current configuration */
     char reason[96]; /* why it is down */
 };
 
@@ -73,8 +73,8 @@ struct http_backend *http_backend_choose(struct http_plane *plane, const struct 
 void http_backend_failed(struct http_backend *backend, const char *reason);
 
 /*
- * A connection for the request: a kept one, or (always if `fresh`) a new one. It is the request's from
- * now on. NULL: errno.
+ * A connection for the request: a kept one, or (always if `fresh`) a new one. It is the request's
+ * from now on. NULL: errno.
  */
 struct http_server *http_server_take(struct http_backend *backend, struct http_request *request,
                                      bool fresh);

@@ -72,7 +72,8 @@ Test(http1_chunked, bodies)
 {
     struct outcome out;
 
-    same_everywhere(SLICE("5\r\nhello\r\n00A;x=\"y\"\r\n, you ther\r\n1\r\ne\r\n0\r\n\r\nGET /"), &out);
+    same_everywhere(SLICE("5\r\nhello\r\n00A;x=\"y\"\r\n, you ther\r\n1\r\ne\r\n0\r\n\r\nGET /"),
+                    &out);
     cr_assert_eq(out.verdict, HTTP1_CHUNKED_END);
     cr_assert(slice_equal(slice_of(out.data, out.len), SLICE("hello, you there")));
     cr_assert_eq(out.used, 5 + 10 + 12 + 10 + 5 + 2, "the next request is left alone");
@@ -156,7 +157,9 @@ Test(http1_chunked, extensions_and_trailers_are_limited_for_the_whole_body)
 
 Test(http1_chunked, heads)
 {
-    static const uint64_t sizes[] = { 0, 1, 15, 16, 255, 4096, 65535, UINT64_C(0x7fffffffffffffff) };
+    static const uint64_t sizes[] = {
+        0, 1, 15, 16, 255, 4096, 65535, UINT64_C(0x7fffffffffffffff)
+    };
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char out[HTTP1_CHUNK_HEAD];
         char wanted[32];

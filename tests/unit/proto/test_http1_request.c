@@ -8,7 +8,10 @@ struct bad_row {
     const char *text;
 };
 
-#define BAD(head, status, text) { { head, sizeof(head) - 1 }, status, text }
+#define BAD(head, status, text)                                                                    \
+    {                                                                                              \
+        { head, sizeof(head) - 1 }, status, text                                                   \
+    }
 #define GET "GET / HTTP/1.1\r\n"
 #define HOST "Host: a\r\n"
 #define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -46,11 +49,12 @@ static const struct bad_row bad_rows[] = {
     BAD(GET HOST "X\r\n\r\n", 400, "a header line without a name and a colon"),
     BAD(GET HOST ": x\r\n\r\n", 400, "a header without a name"),
     BAD(GET HOST "X@Y: z\r\n\r\n", 400, "a header name with a byte that is not allowed there"),
-    BAD(GET HOST "X\xc3\xa4: z\r\n\r\n", 400, "a header name with a byte that is not allowed there"),
+    BAD(GET HOST "X\xc3\xa4: z\r\n\r\n", 400,
+        "a header name with a byte that is not allowed there"),
     BAD(GET HOST "X\0: z\r\n\r\n", 400, "a header name with a byte that is not allowed there"),
     BAD(GET HOST "Connection: a b\r\n\r\n", 400, "a Connection header that is not a list of names"),
     BAD(GET HOST "Connection: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n"
-        "Connection: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n\r\n",
+                 "Connection: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n\r\n",
         400, "a Connection header with too many names"),
     /* bodies */
     BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", 400,
@@ -65,7 +69,8 @@ static const struct bad_row bad_rows[] = {
         "a Transfer-Encoding other than exactly chunked"),
     BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n", 400,
         "a Transfer-Encoding other than exactly chunked"),
-    BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+    BAD("POST / HTTP/1.1\r\n" HOST
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
         400, "a Transfer-Encoding other than exactly chunked"),
     BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n", 400,
         "a Transfer-Encoding other than exactly chunked"),
@@ -245,7 +250,8 @@ Test(http1_request, an_expectation_counts_only_with_a_body_and_in_1_1)
 {
     static const struct slice rows[] = {
         SLICE_INIT("POST / HTTP/1.0\r\nHost: h\r\nContent-Length: 1\r\nExpect: x\r\n\r\n"),
-        SLICE_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n"),
+        SLICE_INIT(
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n"),
         SLICE_INIT("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n"),
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -113,12 +113,12 @@ Test(http1_write, responses)
                    "X-Crossfade-Arm: py3\r\n"
                    "Set-Cookie: cf_id=v.w; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax\r\n"
                    "Connection: close\r\n\r\n");
-    write_response(SLICE("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"), HTTP1_GET, plain,
-                   "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n");
+    write_response(SLICE("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"), HTTP1_GET,
+                   plain, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n");
     write_response(SLICE("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"), HTTP1_GET, plain,
                    "HTTP/1.1 204 No Content\r\n\r\n");
-    write_response(SLICE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), HTTP1_HEAD, plain,
-                   "HTTP/1.1 200 OK\r\n\r\n");
+    write_response(SLICE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), HTTP1_HEAD,
+                   plain, "HTTP/1.1 200 OK\r\n\r\n");
 }
 
 Test(http1_write, answers_of_our_own_are_complete)
@@ -126,9 +126,10 @@ Test(http1_write, answers_of_our_own_are_complete)
     char out[HTTP1_ANSWER_MAX];
     char text[2 * HTTP1_ANSWER_MAX];
     size_t len = http1_answer_write(out, 400, "no Host header", false, true);
-    const char *wanted = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                         "Cache-Control: no-store\r\nContent-Length: 32\r\nConnection: close\r\n\r\n"
-                         "400 Bad Request: no Host header\n";
+    const char *wanted =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        "Cache-Control: no-store\r\nContent-Length: 32\r\nConnection: close\r\n\r\n"
+        "400 Bad Request: no Host header\n";
     cr_assert(slice_equal(slice_of(out, len), slice_string(wanted)), "%.*s", (int)len, out);
     len = http1_answer_write(out, 400, "no Host header", true, false);
     cr_assert(slice_equal(slice_of(out + len - 4, 4), SLICE("\r\n\r\n")), "HEAD has no body");

@@ -42,7 +42,8 @@ unsigned long rig_allocations(void)
     return allocations;
 }
 
-/* Unix sockets deliver at once, where TCP over loopback may take until after the test has looked. */
+/* Unix sockets deliver at once, where TCP over loopback may take until after the test has looked.
+ */
 static int listen_at(const char *path)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -90,15 +91,13 @@ static struct config *make_config(const struct http_rig *rig, const char *web, b
 
 void rig_reload(struct http_rig *rig, const char *web, bool two)
 {
-    const struct cohort_position position = { .active = true,
-                                              .stage = 0,
-                                              .percent = rig->percent };
+    const struct cohort_position position = { .active = true, .stage = 0, .percent = rig->percent };
     struct plan *before = rig->plan;
     struct snapshot *snapshot;
     char error[256];
 
-    rig->plan = plan_create(make_config(rig, web, two), before, rig->telemetry, error,
-                            sizeof(error));
+    rig->plan =
+        plan_create(make_config(rig, web, two), before, rig->telemetry, error, sizeof(error));
     cr_assert_not_null(rig->plan, "%s", error);
     snapshot = snapshot_create(rig->plan, position, ++rig->generation);
     cr_assert_not_null(snapshot);
@@ -256,4 +255,31 @@ struct http_arm_cell *rig_arm(struct http_rig *rig, const char *name)
 {
     int index = cells_index(rig->telemetry->http_arms, name);
     return cells_get(rig->telemetry->http_arms, (unsigned)index, 0);
+}
+
+void rig_exchange(struct http_rig *rig, int client, int backend, const char *request,
+                  const char *response)
+{
+    const char *seen;
+
+    rig_send(rig, client, request);
+    seen = rig_read(rig, backend);
+    cr_assert(has(seen, " HTTP/1.1\r\nHost: shop\r\n"), "%s", seen);
+    rig_send(rig, backend, response);
+}
+
+bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+bool ends(const char *text, const char *with)
+{
+    size_t len = strlen(text), tail = strlen(with);
+    return len >= tail && strcmp(text + len - tail, with) == 0;
+}
+
+bool has(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
 }

@@ -3,6 +3,7 @@ TESTS += tests/unit/test_relay
 tests_unit_test_relay_SOURCES = \
     tests/unit/relay/http_rig.c \
     tests/unit/relay/http_rig.h \
+    tests/unit/relay/test_http_failures.c \
     tests/unit/relay/test_http_plane.c
 tests_unit_test_relay_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_relay_LDADD = $(UNIT_LIBS_relay) $(CRITERION_LIBS)
