@@ -98,21 +98,27 @@ bool http_forward_response(struct http_request *request, const char **why)
     return true;
 }
 
+static bool append_part(struct http_request *request, struct slice bytes)
+{
+    struct buffer_pool *pool = &request->plane->worker->buffers;
+    struct buffer *output = &request->client->output;
+
+    return bytes.len <= COPY_MAX ? buffer_append_copy(output, pool, bytes.data, bytes.len)
+                                 : buffer_append_ref(output, pool, request->server->input.chunk,
+                                                     bytes.data, bytes.len);
+}
+
 bool http_forward_response_body(struct http_request *request, struct slice bytes)
 {
     struct buffer_pool *pool = &request->plane->worker->buffers;
     struct buffer *output = &request->client->output;
-    struct chunk *chunk = request->server->input.chunk;
     char head[HTTP1_CHUNK_HEAD];
 
     http_client_wake(request->client);
     if (!request->response_chunks)
-        return bytes.len <= COPY_MAX
-                   ? buffer_append_copy(output, pool, bytes.data, bytes.len)
-                   : buffer_append_ref(output, pool, chunk, bytes.data, bytes.len);
+        return append_part(request, bytes);
     return buffer_append_copy(output, pool, head, http1_chunk_head(head, bytes.len)) &&
-           buffer_append(output, pool, chunk, bytes.data, bytes.len) &&
-           buffer_append_copy(output, pool, "\r\n", 2);
+           append_part(request, bytes) && buffer_append_copy(output, pool, "\r\n", 2);
 }
 
 void http_forward_finish(struct http_request *request)

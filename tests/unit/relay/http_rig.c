@@ -62,15 +62,17 @@ static struct config *make_config(const struct http_rig *rig, const char *web, b
     struct config_faults faults;
     struct config *config;
     char second[sizeof(rig->paths[0]) + 16] = "";
+    char candidate[sizeof(rig->paths[0]) + 16];
     char text[2048];
     int len;
 
     if (two)
         (void)snprintf(second, sizeof(second), ", \"unix:%s\"", rig->paths[1]);
+    (void)snprintf(candidate, sizeof(candidate), "unix:%s", rig->paths[2]);
     len = snprintf(text, sizeof(text),
                    "arms:\n"
                    "  - { name: stable, backends: [ \"unix:%s\"%s ] }\n"
-                   "  - { name: next, backends: [ \"unix:%s\" ] }\n"
+                   "  - { name: next, backends: [ \"%s\" ] }\n"
                    "web:\n"
                    "  listen: [ { address: \"127.0.0.1:1\" } ]\n"
                    "%s"
@@ -80,7 +82,8 @@ static struct config *make_config(const struct http_rig *rig, const char *web, b
                    "  allow: [ { header: X-Employee } ]\n"
                    "  stages: [ { name: first, percent: 0 } ]\n"
                    "control:\n  http: off\n",
-                   rig->paths[rig->first], second, rig->paths[2], web);
+                   rig->paths[rig->first], second,
+                   rig->candidate != NULL ? rig->candidate : candidate, web);
     config = config_load_text("test", text, (size_t)len, &faults);
     if (config == NULL)
         config_faults_print(&faults, "test", stderr);

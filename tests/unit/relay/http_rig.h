@@ -24,6 +24,7 @@ struct http_rig {
     struct worker worker;
     int listeners[RIG_BACKENDS]; /* -1: nobody listens there */
     uint32_t percent;            /* of the rollout's position, from the next reload on */
+    const char *candidate;       /* where arm next is, if not at listener 2 */
     unsigned first;              /* which is the first backend of arm stable */
     char folder[64];
     char paths[RIG_BACKENDS][80];

@@ -353,6 +353,29 @@ Test(http_plane, back_pressure)
     close(backend);
 }
 
+/* Later requests wait in the socket, not here. */
+Test(http_plane, pipelined_requests_are_taken_in_only_so_far)
+{
+    int client = rig_client(&rig);
+    int backend = -1;
+    unsigned sent = 0;
+
+    while (sent < 20000 && send(client, GET, strlen(GET), MSG_NOSIGNAL) == (ssize_t)strlen(GET)) {
+        sent++;
+        rig_turn(&rig);
+    }
+    cr_assert_lt(sent, 20000, "the client was stopped");
+    cr_assert_lt(rig.worker.buffers.large, 2 * HTTP_PIPELINE_MAX + CHUNK_SIZE);
+    backend = rig_accept(&rig, 0);
+    for (unsigned i = 0; i < sent - 1; i++) {
+        cr_assert(begins(rig_read(&rig, backend), "GET / "), "request %u of %u", i, sent);
+        rig_send(&rig, backend, "HTTP/1.1 204 No Content\r\n\r\n");
+        cr_assert(begins(rig_read(&rig, client), "HTTP/1.1 204 "), "request %u of %u", i, sent);
+    }
+    close(client);
+    close(backend);
+}
+
 Test(http_plane, the_body_limit_counts_chunks_as_they_come)
 {
     int client, backend;
