@@ -98,6 +98,23 @@ Test(http_failures, a_response_that_breaks_off_is_not_taken_for_whole)
     cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->resets), 3);
 }
 
+/* The end of the connection is the end of such a body only if it is one in order. */
+Test(http_failures, a_reset_is_no_end_of_a_body)
+{
+    int client = rig_client(&rig);
+    int backend;
+    const char *text;
+
+    rig_send(&rig, client, GET);
+    backend = rig_accept(&rig, 0);
+    rig_send(&rig, backend, "HTTP/1.0 200 OK\r\n\r\nhalf");
+    close(backend); /* with the request unread, which resets a unix socket */
+    text = rig_read(&rig, client);
+    cr_assert(has(text, "half") && !has(text, "0\r\n\r\n"), "%s", text);
+    cr_assert(rig_ended(&rig, client));
+    close(client);
+}
+
 Test(http_failures, a_kept_connection_that_died_costs_nobody_anything)
 {
     int client = rig_client(&rig);

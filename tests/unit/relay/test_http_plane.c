@@ -376,6 +376,40 @@ Test(http_plane, pipelined_requests_are_taken_in_only_so_far)
     close(backend);
 }
 
+/* Small responses that nobody reads do not pile up either: each is whole before the next begins. */
+Test(http_plane, pipelined_responses_wait_for_the_client)
+{
+    enum { REQUESTS = 200, BODY = 8192 };
+    static char response[BODY + 64];
+    int len = snprintf(response, sizeof(response),
+                       "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%*s", BODY, BODY, "");
+    int client = rig_client(&rig);
+    int backend = -1;
+    unsigned asked = 0;
+    size_t got = 0;
+    bool ended = false;
+
+    for (int i = 0; i < REQUESTS; i++)
+        rig_send(&rig, client, "GET / HTTP/1.1\r\n" HOST "\r\n");
+    backend = rig_accept(&rig, 0);
+    for (;;) {
+        if (*rig_read(&rig, backend) == '\0') {
+            if (asked == REQUESTS && got > (size_t)REQUESTS * BODY)
+                break;
+            if (got == 0)
+                cr_assert_lt(asked, 100, "%u answers wait for a client that does not read", asked);
+            got += rig_drain(&rig, client, &ended);
+            cr_assert_not(ended);
+            continue;
+        }
+        asked++;
+        rig_send_bytes(&rig, backend, response, (size_t)len);
+    }
+    cr_assert_eq(asked, REQUESTS);
+    close(client);
+    close(backend);
+}
+
 Test(http_plane, the_body_limit_counts_chunks_as_they_come)
 {
     int client, backend;
@@ -407,6 +441,16 @@ Test(http_plane, a_half_closed_client_gets_its_answers)
     rig_send(&rig, backend, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo");
     text = rig_read(&rig, client);
     cr_assert(has(text, "one") && ends(text, "two"), "%s", text);
+    cr_assert(rig_ended(&rig, client));
+    close(client);
+
+    /* What it has begun to ask for besides is not waited for. */
+    client = rig_client(&rig);
+    rig_send(&rig, client, GET "GET / HT");
+    cr_assert_eq(shutdown(client, SHUT_WR), 0);
+    (void)rig_read(&rig, backend);
+    rig_send(&rig, backend, OK);
+    cr_assert(ends(rig_read(&rig, client), "ok"));
     cr_assert(rig_ended(&rig, client));
     close(client);
     close(backend);
