@@ -62,11 +62,11 @@ static size_t compose(const struct audit_entry *entry, char out[AUDIT_LINE_MAX])
     if (generation == 0 && entry->to != NULL)
         generation = entry->to->generation;
     clock_format(entry->time, stamp);
-    line = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:s}", "time", stamp, "by",
-                     entry->by, "verb", entry->verb, "from", side(entry->from), "to",
-                     side(entry->to), "rollout", entry->rollout, "generation",
-                     (json_int_t)generation, "activation", (json_int_t)activation, "reason",
-                     entry->reason);
+    line =
+        json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:s}", "time", stamp, "by", entry->by,
+                  "verb", entry->verb, "from", side(entry->from), "to", side(entry->to), "rollout",
+                  entry->rollout, "generation", (json_int_t)generation, "activation",
+                  (json_int_t)activation, "reason", entry->reason);
     if (line != NULL)
         len = json_dumpb(line, out, AUDIT_LINE_MAX - 1, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(line);
@@ -112,9 +112,9 @@ static struct slice unfinished(struct slice data)
 }
 
 /*
- * A line that was cut short is taken out, so that the file stays one object a line; its beginning is
- * kept in a line of its own. Its change never took effect: that comes after the whole line's fsync.
- * A file of which that cannot be done (an append-only one) gets a line end.
+ * A line that was cut short is taken out, so that the file stays one object a line; its beginning
+ * is kept in a line of its own. Its change never took effect: that comes after the whole line's
+ * fsync. A file of which that cannot be done (an append-only one) gets a line end.
  */
 static bool mend(int fd, off_t *size)
 {
@@ -164,8 +164,7 @@ static bool append(int folder, struct slice lines, bool *left)
     if (fstat(fd, &about) == 0) {
         size = about.st_size;
         if (mend(fd, &size)) {
-            if (file_write(fd, lines) && fsync(fd) == 0 &&
-                (size > 0 || file_sync_folder(folder))) {
+            if (file_write(fd, lines) && fsync(fd) == 0 && (size > 0 || file_sync_folder(folder))) {
                 (void)close(fd);
                 return true;
             }
@@ -207,8 +206,8 @@ bool audit_repair(struct audit *audit, char *error, size_t error_size)
     struct stat about;
     int why;
     bool ok;
-    int fd = openat(audit->folder, AUDIT_FILE,
-                    O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd =
+        openat(audit->folder, AUDIT_FILE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     if (fd < 0 && errno == ENOENT)
         return true;

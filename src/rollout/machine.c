@@ -140,8 +140,9 @@ static enum rollout_verdict retry(const struct machine *machine,
                                   struct saved_state *next, char *text, size_t text_size)
 {
     if (machine->stranger) {
-        (void)snprintf(text, text_size, "%s To begin the one of the configuration use reset and "
-                                        "start.",
+        (void)snprintf(text, text_size,
+                       "%s To begin the one of the configuration use reset and "
+                       "start.",
                        machine->saved.status.disagreement);
         return ROLLOUT_REFUSED;
     }
@@ -241,8 +242,8 @@ static enum rollout_verdict resume(const struct machine *machine,
     (void)text;
     (void)text_size;
     if (machine->saved.status.stage < 0)
-        enter(machine, machine->saved.reach > 0 ? machine->saved.reach : 0, next->status.percent, now,
-              next);
+        enter(machine, machine->saved.reach > 0 ? machine->saved.reach : 0, next->status.percent,
+              now, next);
     next->status.state = ROLLOUT_RUNNING;
     return ROLLOUT_DONE;
 }
@@ -384,11 +385,11 @@ enum rollout_verdict machine_next(const struct machine *machine,
     *next = machine->saved;
     *same = false;
     if (request->generation_given && request->if_generation != status->generation) {
-        (void)snprintf(text, text_size,
-                       "The state has moved on: it is of generation %llu, not %llu. Look at it again "
-                       "before you change it.",
-                       (unsigned long long)status->generation,
-                       (unsigned long long)request->if_generation);
+        (void)snprintf(
+            text, text_size,
+            "The state has moved on: it is of generation %llu, not %llu. Look at it again "
+            "before you change it.",
+            (unsigned long long)status->generation, (unsigned long long)request->if_generation);
         return ROLLOUT_REFUSED;
     }
     if (request->verb == ROLLOUT_ABORT && status->state == ROLLOUT_ABORTED) {

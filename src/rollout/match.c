@@ -18,7 +18,7 @@ static bool same_origin(const struct rollout_origin *a, const struct rollout_ori
            strcmp(a->to, b->to) == 0 && strcmp(a->salt, b->salt) == 0;
 }
 
-/* What differs, as the end of a sentence: "rollout.salt is not the one that it was started with". */
+/* What differs, as the end of a sentence: "rollout.from is py4 now, but was py2". */
 static void difference(const struct rollout_origin *had, const struct rollout_origin *has,
                        char *text, size_t text_size)
 {
@@ -45,8 +45,8 @@ static int find_stage(const struct config *config, const char *name)
 }
 
 /*
- * With its stage gone, a rollout stands at the last stage that has no more than its percentage and is
- * not beyond where it was: so no allow list comes in that it had not reached.
+ * With its stage gone, a rollout stands at the last stage that has no more than its percentage and
+ * is not beyond where it was: so no allow list comes in that it had not reached.
  */
 static int fall_back(const struct config *config, uint32_t percent, int before)
 {
@@ -67,8 +67,7 @@ static enum machine_change hold(struct saved_state *next, const char *why)
 }
 
 /* The state is of another rollout: everyone is on the stable arm. */
-static enum machine_change match_stranger(struct machine *machine,
-                                          const struct rollout_origin *has,
+static enum machine_change match_stranger(struct machine *machine, const struct rollout_origin *has,
                                           struct saved_state *next)
 {
     struct rollout_status *status = &machine->saved.status;
@@ -125,9 +124,10 @@ enum machine_change machine_match(struct machine *machine, struct saved_state *n
     next->reach = machine->saved.reach;
     (void)snprintf(what, sizeof(what), "stage %s is not in the configuration any more",
                    status->stage_name);
-    (void)snprintf(status->disagreement, sizeof(status->disagreement),
-                   "The %s; resume goes on at stage %s with the same percentage.", what,
-                   machine->config->rollout.stages[machine->saved.reach > 0 ? machine->saved.reach : 0].name);
+    (void)snprintf(
+        status->disagreement, sizeof(status->disagreement),
+        "The %s; resume goes on at stage %s with the same percentage.", what,
+        machine->config->rollout.stages[machine->saved.reach > 0 ? machine->saved.reach : 0].name);
     memcpy(next->status.disagreement, status->disagreement, sizeof(status->disagreement));
     return status->state == ROLLOUT_HELD ? MACHINE_AS_IT_WAS : hold(next, what);
 }
@@ -155,10 +155,11 @@ static bool accepts_promoted(const struct machine *machine, const struct config 
     }
     if (strcmp(had->to, has->to) == 0 || strcmp(had->to, has->from) == 0)
         return true;
-    (void)snprintf(text, text_size,
-                   "the rollout %s was promoted, so everyone is on %s; the next rollout has to begin "
-                   "there (rollout.from: %s), not on %s",
-                   had->name, had->to, had->to, has->from);
+    (void)snprintf(
+        text, text_size,
+        "the rollout %s was promoted, so everyone is on %s; the next rollout has to begin "
+        "there (rollout.from: %s), not on %s",
+        had->name, had->to, had->to, has->from);
     return false;
 }
 
@@ -182,9 +183,10 @@ bool machine_accepts(const struct machine *machine, const struct config *config,
         (void)snprintf(what, sizeof(what), "there is no rollout section any more");
     else
         difference(had, &has, what, sizeof(what));
-    (void)snprintf(text, text_size,
-                   "the rollout %s is %s at stage %s, but %s, which would move its users; take that "
-                   "back, or abort the rollout first",
-                   had->name, rollout_state_name(status->state), status->stage_name, what);
+    (void)snprintf(
+        text, text_size,
+        "the rollout %s is %s at stage %s, but %s, which would move its users; take that "
+        "back, or abort the rollout first",
+        had->name, rollout_state_name(status->state), status->stage_name, what);
     return false;
 }

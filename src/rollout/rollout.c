@@ -50,9 +50,8 @@ bool rollout_settle(struct rollout *rollout)
     if (!rollout->state_owed && !audit_owes(rollout->audit))
         return true;
     /* Each as far as it goes: the state matters more, and the line's order is kept by its owing. */
-    if (rollout->state_owed &&
-        state_file_save(rollout->folder, &rollout->machine.saved, fault, sizeof(fault)) !=
-            STATE_WRITTEN) {
+    if (rollout->state_owed && state_file_save(rollout->folder, &rollout->machine.saved, fault,
+                                               sizeof(fault)) != STATE_WRITTEN) {
         note_unsaved(rollout, STATE_FILE, fault);
         return false;
     }
@@ -134,9 +133,9 @@ static bool commit(struct rollout *rollout, struct saved_state *next, const char
     } else {
         char ignored[FAULT];
         /* In doubt, the file is new already: the old one has to come back. */
-        rollout->state_owed = written == STATE_IN_DOUBT &&
-                              state_file_save(rollout->folder, saved, ignored,
-                                              sizeof(ignored)) != STATE_WRITTEN;
+        rollout->state_owed =
+            written == STATE_IN_DOUBT &&
+            state_file_save(rollout->folder, saved, ignored, sizeof(ignored)) != STATE_WRITTEN;
         if (audited != AUDIT_FAILED)
             mark_not_taken(rollout, next->status.generation, text);
     }
@@ -175,10 +174,11 @@ enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout
         rematch(rollout);
     }
     if (!saved && !aborts) {
-        (void)snprintf(text, text_size,
-                       "Nothing was changed, because the change could not be made durable: %s in %s. "
-                       "Make room or repair the disk, then try again.",
-                       fault, machine->config->process.state_dir);
+        (void)snprintf(
+            text, text_size,
+            "Nothing was changed, because the change could not be made durable: %s in %s. "
+            "Make room or repair the disk, then try again.",
+            fault, machine->config->process.state_dir);
         return ROLLOUT_NO_DISK;
     }
     machine_describe(machine->config, &machine->saved, text, text_size);
@@ -194,7 +194,7 @@ enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout
 
 /* -- Configuration ---------------------------------------------------------------------------- */
 
-/* Matches state and configuration; what has to change because of it changes also without the disk. */
+/* What has to change because of the configuration changes also without the disk. */
 static void match(struct rollout *rollout, const char *verb)
 {
     struct saved_state next;

@@ -17,7 +17,7 @@
 #define FORMAT 1
 #define TEMPORARY STATE_FILE ".new"
 #define REACH_MAX 1000 /* more stages than any configuration may have */
-#define MEMBERS 15u /* of the object */
+#define MEMBERS 15u    /* of the object */
 
 static void hexadecimal(const uint8_t *data, size_t len, char *out)
 {
@@ -183,7 +183,8 @@ static void check(struct reader *reader, const struct saved_state *state)
     if (reader->failed)
         return;
     if (staged != (status->stage_name[0] != '\0'))
-        fail(reader, staged ? "has no stage, which its state needs" : "has a stage while it is idle");
+        fail(reader,
+             staged ? "has no stage, which its state needs" : "has a stage while it is idle");
     else if (status->percent > 0 && (!staged || status->state == ROLLOUT_ABORTED))
         fail(reader, "has a percentage, which its state does not go with");
     else if (status->state == ROLLOUT_PROMOTED && status->percent != PERCENT_ALL)
@@ -257,11 +258,11 @@ char *state_print(const struct saved_state *state)
     const struct rollout_origin *origin = &state->origin;
     const struct rollout_status *status = &state->status;
     json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I, s:I, s:I, s:I, s:s, s:s}", "format", FORMAT,
-        "rollout", origin->name, "from", origin->from, "to", origin->to, "salt", origin->salt,
-        "state", rollout_state_name(status->state), "stage", status->stage_name, "reach", state->reach, "percent",
-        (double)status->percent / PERCENT_ONE, "generation", (json_int_t)status->generation,
-        "activation", (json_int_t)status->activation, "stage_since",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I, s:I, s:I, s:I, s:s, s:s}", "format",
+        FORMAT, "rollout", origin->name, "from", origin->from, "to", origin->to, "salt",
+        origin->salt, "state", rollout_state_name(status->state), "stage", status->stage_name,
+        "reach", state->reach, "percent", (double)status->percent / PERCENT_ONE, "generation",
+        (json_int_t)status->generation, "activation", (json_int_t)status->activation, "stage_since",
         (json_int_t)status->stage_since, "changed", (json_int_t)status->changed, "reason",
         status->reason, "by", status->by);
     char *text = NULL;

@@ -52,7 +52,7 @@ bool audit_repair(struct audit *audit, char *error, size_t error_size) MUST_CHEC
 
 /* The last whole line of the file that is not about a torn one. */
 struct audit_last {
-    bool found; /* false: there is no file, or no line */
+    bool found;    /* false: there is no file, or no line */
     bool readable; /* false: it is no line of ours */
     bool not_taken;
     uint64_t generation;

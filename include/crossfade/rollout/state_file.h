@@ -65,7 +65,7 @@ enum state_written {
     STATE_IN_DOUBT     /* the file is new, but its folder could not be fsynced */
 };
 
-/* Writes a new file beside the old one, fsyncs, renames it over the old one and fsyncs the folder. */
+/* Writes a new file beside the old one, fsyncs, renames it over that and fsyncs the folder. */
 enum state_written state_file_save(int folder, const struct saved_state *state, char *error,
                                    size_t error_size) MUST_CHECK;
 

@@ -24,7 +24,8 @@ TestSuite(machine, .init = setup, .fini = teardown);
 
 #define NO ((enum rollout_state)99)
 
-/* From each state at canary, 0.1 %, with a reason: the state after, or refused and a word of why. */
+/* From each state at canary, 0.1 %, with a reason: the state after, or refused and a word of why.
+ */
 static const struct {
     enum rollout_verb verb;
     enum rollout_state after[6]; /* idle running paused held promoted aborted */
@@ -76,8 +77,8 @@ Test(machine, every_verb_from_every_state)
             before = *rollout_status(bed.rollout);
             enum rollout_verdict verdict = bed_do(&bed, table[i].verb, "tested");
             now = rollout_status(bed.rollout);
-            cr_expect_eq(verdict, after == NO ? ROLLOUT_REFUSED : ROLLOUT_DONE, "%zu from %d: %s", i,
-                         from, bed.text);
+            cr_expect_eq(verdict, after == NO ? ROLLOUT_REFUSED : ROLLOUT_DONE, "%zu from %d: %s",
+                         i, from, bed.text);
             cr_expect_eq(now->state, after == NO ? (enum rollout_state)from : after);
             if (after == NO) {
                 cr_expect_eq(memcmp(now, &before, sizeof(before)), 0, "nothing changes");
@@ -120,7 +121,8 @@ Test(machine, walks_the_stages_from_first_to_promoted)
     stands(ROLLOUT_IDLE, -1, 0);
     cr_assert_eq(bed_do(&bed, ROLLOUT_START, NULL), ROLLOUT_DONE);
     stands(ROLLOUT_RUNNING, 0, 0);
-    cr_assert_str_eq(bed.text, "The rollout python3 is running at stage developers, with 0 % on py3.");
+    cr_assert_str_eq(bed.text,
+                     "The rollout python3 is running at stage developers, with 0 % on py3.");
     cr_assert_eq(bed_do(&bed, ROLLOUT_ADVANCE, NULL), ROLLOUT_DONE);
     stands(ROLLOUT_RUNNING, 1, 0);
     cr_assert_eq(bed_do(&bed, ROLLOUT_ADVANCE, NULL), ROLLOUT_DONE);
@@ -133,8 +135,9 @@ Test(machine, walks_the_stages_from_first_to_promoted)
     /* This one has to bake for two hours. */
     clock_fake(1, 2000000 + SECONDS(7199));
     cr_assert_eq(bed_do(&bed, ROLLOUT_ADVANCE, NULL), ROLLOUT_REFUSED);
-    cr_assert_str_eq(bed.text, "Stage early is to last 2h, and 1s of it are to come. Wait, or give a "
-                               "reason to go on at once.");
+    cr_assert_str_eq(bed.text,
+                     "Stage early is to last 2h, and 1s of it are to come. Wait, or give a "
+                     "reason to go on at once.");
     cr_assert_eq(bed_do(&bed, ROLLOUT_ADVANCE, ""), ROLLOUT_REFUSED);
     clock_fake(1, 2000000 + SECONDS(7200));
     cr_assert_eq(bed_do(&bed, ROLLOUT_ADVANCE, NULL), ROLLOUT_DONE);
@@ -167,7 +170,8 @@ Test(machine, percent_stays_within_the_stage)
     cr_assert_eq(bed_percent(&bed, 0), ROLLOUT_DONE);
     cr_assert_eq(bed_percent(&bed, 12345), ROLLOUT_DONE);
     stands(ROLLOUT_RUNNING, 2, 12345);
-    cr_assert_str_eq(bed.text, "The rollout python3 is running at stage canary, with 1.2345 % on py3.");
+    cr_assert_str_eq(bed.text,
+                     "The rollout python3 is running at stage canary, with 1.2345 % on py3.");
 
     /* Held: down only. */
     cr_assert_eq(bed_do(&bed, ROLLOUT_HOLD, "errors"), ROLLOUT_DONE);
@@ -250,7 +254,9 @@ Test(machine, a_generation_that_has_moved_on_is_refused)
 Test(machine, texts_of_people_are_made_fit)
 {
     char long_reason[700];
-    struct rollout_request request = { .verb = ROLLOUT_START, .by = "a\x1b[2J\"\\b", .reason = long_reason };
+    struct rollout_request request = { .verb = ROLLOUT_START,
+                                       .by = "a\x1b[2J\"\\b",
+                                       .reason = long_reason };
     const char *kept;
 
     /* Two bytes a character, begun at an odd place, so that a cut could fall within one. */
@@ -267,9 +273,11 @@ Test(machine, texts_of_people_are_made_fit)
     cr_assert_geq(strlen(kept), 251);
     cr_assert_str_eq(rollout_status(bed.rollout)->by, "a?[2J\"\\b");
 
-    static const char *const bad[] = { "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\xc2\x85", "\x80" };
+    static const char *const bad[] = { "\xff",     "\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80",
+                                       "\xe2\x82", "\xc2\x85", "\x80" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        cr_assert_eq(bed_do(&bed, i % 2 == 0 ? ROLLOUT_PAUSE : ROLLOUT_RESUME, bad[i]), ROLLOUT_DONE);
+        cr_assert_eq(bed_do(&bed, i % 2 == 0 ? ROLLOUT_PAUSE : ROLLOUT_RESUME, bad[i]),
+                     ROLLOUT_DONE);
         bed_reopen(&bed);
         cr_assert_eq(strspn(rollout_status(bed.rollout)->reason, "?"), strlen(bad[i]));
     }
