@@ -14,6 +14,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/telemetry.h \
     include/crossfade/relay/worker.h \
     src/relay/mc_client.c \
+    src/relay/mc_compose.c \
     src/relay/mc_forward.c \
     src/relay/mc_op.c \
     src/relay/mc_pairing.c \

@@ -103,7 +103,7 @@ struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_clien
 void mc_server_upload_done(struct mc_connection *connection, bool broken);
 
 /*
- * Composing. The connection takes over the operation; false without memory (the operation is then still
+ * Composing (relay/mc_compose.c). The connection takes over the operation; false without memory (the operation is then still
  * the caller's, and the connection as before).
  *
  * Keys with the same batch_id that come one after the other share one get command; `exptime` is for gat
@@ -119,6 +119,8 @@ bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
 /* Bytes behind a storage line: the value and its line end. */
 bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk,
                          struct slice value) MUST_CHECK;
+/* The get that is being composed takes no more keys; its line ends. */
+void mc_connection_close_batch(struct mc_connection *connection);
 #define MC_BATCH_GET 1u
 #define MC_BATCH_GETS 2u
 #define MC_BATCH_FIRST_FREE 3u
