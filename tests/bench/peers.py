@@ -62,8 +62,9 @@ class Process:
 class Bench:
     """Where things are; starts processes and ends all of them."""
 
-    def __init__(self, build, folder, proxy_core, load_core):
+    def __init__(self, build, folder, proxy_core, load_core, other):
         self.build = build
+        self.other = other  # path of another build of the daemon, or None
         self.folder = folder
         self.proxy_core = proxy_core
         self.load_core = load_core
@@ -237,10 +238,11 @@ def nginx(bench, servers, _row):
                        port)
 
 
+# Both arms have a prefix: the bare keys belong to the peers, and a fan-out would delete them.
 ARMS = """
 arms:
   - name: py2
-    namespace: ""
+    namespace: py2
     backends: [ "{backend}" ]
   - name: py3
     namespace: py3
@@ -290,23 +292,28 @@ process:
 """
 
 
-def crossfade(bench, servers, row, coherence="fanout"):
+def crossfade(bench, servers, row, coherence="fanout", program=None):
     """One worker, the candidate arm: with prefix, fan-out to the other arm, and rules to walk."""
     port = free_port()
-    name = "crossfade-%s-%d-%s" % (row.plane, len(servers), coherence)
+    name = "crossfade-%s-%d-%s%s" % (row.plane, len(servers), coherence,
+                                     "-other" if program else "")
     os.makedirs(os.path.join(bench.folder, name + ".state"), exist_ok=True)
     values = {"folder": bench.folder, "name": name, "port": port, "other": free_port(),
               "backend": servers[0], "coherence": coherence,
               "servers": ", ".join('"%s"' % server for server in servers)}
     plane = WEB if row.plane == "web" else CACHE
     text = (ARMS + plane + PROCESS).format(**values)
-    return bench.proxy(name, [bench.program("crossfade"), "-c",
+    return bench.proxy(name, [program or bench.program("crossfade"), "-c",
                               bench.file(name + ".yaml", text)], port)
 
 
 def crossfade_none(bench, servers, row):
     """The same without fan-out: what the second namespace costs is the difference."""
     return crossfade(bench, servers, row, "none")
+
+
+def crossfade_other(bench, servers, row):
+    return crossfade(bench, servers, row, program=bench.other)
 
 
 class Peer:
@@ -327,6 +334,7 @@ CACHE_PEERS = [
     Peer("nutcracker", nutcracker, 1, "nutcracker"),
     Peer("crossfade", crossfade, 1, "nutcracker"),
     Peer("crossfade-none", crossfade_none, 1, "nutcracker"),
+    Peer("crossfade-other", crossfade_other, 1, "crossfade"),
     Peer("nutcracker-4", nutcracker, 4, "nutcracker-4"),
     Peer("crossfade-4", crossfade, 4, "nutcracker-4"),
 ]
@@ -337,4 +345,5 @@ WEB_PEERS = [
     Peer("haproxy", haproxy, 1, "haproxy"),
     Peer("nginx", nginx, 1, "haproxy"),
     Peer("crossfade", crossfade, 1, "haproxy"),
+    Peer("crossfade-other", crossfade_other, 1, "crossfade"),
 ]
