@@ -35,6 +35,13 @@ void buffer_pool_deinit(struct buffer_pool *pool)
     slab_deinit(&pool->segments);
 }
 
+void buffer_pool_trim(struct buffer_pool *pool)
+{
+    slab_trim(&pool->chunks);
+    slab_trim(&pool->small_chunks);
+    slab_trim(&pool->segments);
+}
+
 size_t buffer_pool_size(const struct buffer_pool *pool)
 {
     return pool->chunks.pages * pool->chunks.page_size +

@@ -47,7 +47,9 @@ void slab_init(struct slab *slab, size_t object_size, size_t page_size)
     ensure(HEADER + slab->object_size <= page_size);
     LIST_INIT(&slab->partial);
     LIST_INIT(&slab->full);
-    slab->spare = NULL;
+    LIST_INIT(&slab->spare);
+    slab->spares = 0;
+    slab->idle = 0;
     slab->used = 0;
     slab->pages = 0;
 }
@@ -59,12 +61,33 @@ static void unmap_page(struct slab *slab, struct slab_page *page)
     (void)munmap(page, slab->page_size);
 }
 
+static struct slab_page *take_spare(struct slab *slab)
+{
+    struct slab_page *page = LIST_FIRST(&slab->spare);
+
+    if (page == NULL)
+        return NULL;
+    LIST_REMOVE(page, link);
+    slab->spares--;
+    if (slab->idle > slab->spares)
+        slab->idle = slab->spares;
+    return page;
+}
+
 void slab_deinit(struct slab *slab)
 {
+    struct slab_page *page;
+
     ensure(slab->used == 0);
-    if (slab->spare != NULL)
-        unmap_page(slab, slab->spare);
-    slab->spare = NULL;
+    while ((page = take_spare(slab)) != NULL)
+        unmap_page(slab, page);
+}
+
+void slab_trim(struct slab *slab)
+{
+    for (size_t count = (slab->idle + 1) / 2; count > 0 && slab->spares > 1; count--)
+        unmap_page(slab, take_spare(slab));
+    slab->idle = slab->spares;
 }
 
 /* mmap gives memory aligned to the system's pages only: map twice as much and cut off both ends. */
@@ -102,8 +125,7 @@ void *slab_get(struct slab *slab)
     void *object;
 
     if (page == NULL) {
-        page = slab->spare;
-        slab->spare = NULL;
+        page = take_spare(slab);
         if (page == NULL)
             page = map_page(slab);
         if (page == NULL)
@@ -147,8 +169,6 @@ void slab_put(struct slab *slab, void *object)
     if (page->used > 0)
         return;
     LIST_REMOVE(page, link);
-    if (slab->spare == NULL)
-        slab->spare = page;
-    else
-        unmap_page(slab, page);
+    LIST_INSERT_HEAD(&slab->spare, page, link);
+    slab->spares++;
 }

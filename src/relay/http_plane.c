@@ -124,6 +124,9 @@ void http_plane_tick(struct http_plane *plane, uint64_t now)
 {
     http_client_tick(plane, now);
     http_server_tick(plane, now);
+    slab_trim(&plane->clients);
+    slab_trim(&plane->requests);
+    slab_trim(&plane->servers);
 }
 
 void http_plane_drain(struct http_plane *plane)

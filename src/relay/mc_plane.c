@@ -161,6 +161,8 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
     while (idle > 0 && (client = TAILQ_FIRST(&plane->client_list)) != NULL &&
            now > client->last_active + idle)
         mc_client_close(client, "idle for too long");
+    slab_trim(&plane->clients);
+    slab_trim(&plane->ops);
 }
 
 void mc_plane_drain(struct mc_plane *plane)

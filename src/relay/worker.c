@@ -104,5 +104,6 @@ void worker_tick(struct worker *worker)
         mc_plane_tick(worker->mc, now);
     if (worker->http != NULL)
         http_plane_tick(worker->http, now);
+    buffer_pool_trim(&worker->buffers);
     counter_set(&worker->cell->memory_buffers, buffer_pool_size(&worker->buffers));
 }

@@ -64,6 +64,8 @@ struct buffer_pool {
 
 void buffer_pool_init(struct buffer_pool *pool);
 void buffer_pool_deinit(struct buffer_pool *pool);
+/* To be called now and then: gives memory that was idle for a while back to the system. */
+void buffer_pool_trim(struct buffer_pool *pool);
 /* Bytes of memory the pool holds, used or spare. */
 size_t buffer_pool_size(const struct buffer_pool *pool);
 

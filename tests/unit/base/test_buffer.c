@@ -154,6 +154,7 @@ Test(slab, memory_goes_back_after_a_burst)
 {
     struct slab slab;
     void *objects[5000];
+    size_t pages;
 
     slab_init(&slab, 100, 65536);
     for (size_t i = 0; i < 5000; i++) {
@@ -166,6 +167,21 @@ Test(slab, memory_goes_back_after_a_burst)
         cr_assert_eq(((unsigned char *)objects[i])[99], i & 255);
     for (size_t i = 0; i < 5000; i++)
         slab_put(&slab, objects[(i * 7) % 5000]);
+    pages = slab.pages;
+    slab_trim(&slab);
+    cr_assert_eq(slab.pages, pages, "they were wanted since the last look");
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; j < 5000; j++)
+            objects[j] = slab_get(&slab);
+        for (size_t j = 0; j < 5000; j++)
+            slab_put(&slab, objects[j]);
+        slab_trim(&slab);
+        cr_assert_eq(slab.pages, pages, "what a steady load wants is neither mapped nor unmapped");
+    }
+    slab_trim(&slab);
+    cr_assert_lt(slab.pages, pages, "idle pages go back");
+    for (size_t i = 0; i < 8; i++)
+        slab_trim(&slab);
     cr_assert_eq(slab.pages, 1, "one page is kept, the others are given back");
     slab_deinit(&slab);
 }
