@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,15 +121,18 @@ static void read_percent(struct reader *reader, const char *name, uint32_t *out)
 {
     const json_t *value = member(reader, name);
     double steps;
+    double off = 1;
 
     if (value == NULL)
         return;
     steps = json_is_number(value) ? json_number_value(value) * PERCENT_ONE : -1;
-    if (!(steps >= 0 && steps <= PERCENT_ALL) || fabs(steps - round(steps)) > 1e-6)
+    if (steps >= 0 && steps <= PERCENT_ALL) {
+        *out = (uint32_t)(steps + 0.5);
+        off = steps - *out;
+    }
+    if (off < -1e-6 || off > 1e-6)
         fail(reader, "has a member \"%s\" that is no number from 0 to 100 of at most four decimals",
              name);
-    else
-        *out = (uint32_t)lround(steps);
 }
 
 static void read_state(struct reader *reader, enum rollout_state *out)

@@ -51,3 +51,8 @@ check_PROGRAMS += tests/fuzz/fuzz_keyspace
 tests_fuzz_fuzz_keyspace_SOURCES = tests/fuzz/fuzz_keyspace.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_keyspace_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_keyspace_LDADD = $(UNIT_LIBS_route)
+
+check_PROGRAMS += tests/fuzz/fuzz_state
+tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz_state.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_state_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_state_LDADD = $(UNIT_LIBS_rollout)

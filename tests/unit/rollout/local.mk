@@ -8,4 +8,4 @@ tests_unit_test_rollout_SOURCES = \
     tests/unit/rollout/test_machine.c \
     tests/unit/rollout/test_match.c
 tests_unit_test_rollout_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_rollout_LDADD = $(UNIT_LIBS_rollout) $(CRITERION_LIBS) -lm
+tests_unit_test_rollout_LDADD = $(UNIT_LIBS_rollout) $(CRITERION_LIBS)
