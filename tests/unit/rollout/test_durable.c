@@ -1,9 +1,11 @@
 /* The files: what survives, what is refused, and what a disk that refuses does. */
 #include "rollout_helpers.h"
 
+#include "crossfade/rollout/audit.h"
 #include "crossfade/rollout/state_file.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,7 +205,8 @@ Test(durable, something_else_in_its_place_is_refused)
     cr_assert_null(rollout_open(&bed.config, error, sizeof(error)),
                    "and it does not wait for a writer");
     cr_assert_eq(unlink(bed_path(&bed, "rollout.json")), 0);
-    cr_assert_eq(symlink("/etc/passwd", bed_path(&bed, "rollout.json")), 0);
+    bed_write(&bed, "elsewhere.json", GOOD);
+    cr_assert_eq(symlink("elsewhere.json", bed_path(&bed, "rollout.json")), 0);
     cr_assert_null(rollout_open(&bed.config, error, sizeof(error)));
     cr_assert_eq(unlink(bed_path(&bed, "rollout.json")), 0);
     bed_open(&bed);
@@ -314,6 +317,33 @@ Test(durable, a_log_that_was_taken_away_begins_with_the_state)
     cr_assert_eq(json_array_size(lines), 1);
     cr_assert_str_eq(line_text(line_at(lines, 0), "verb"), "missed");
     cr_assert(json_is_null(json_object_get(line_at(lines, 0), "from")));
+    json_decref(lines);
+}
+
+Test(durable, what_is_owed_comes_before_what_follows)
+{
+    int folder = open(bed.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct audit *audit = audit_create(folder);
+    struct rollout_status to = { .stage_name = "x", .generation = 1 };
+    struct audit_entry entry = {
+        .by = "x", .verb = "first", .rollout = "x", .reason = "", .to = &to
+    };
+    char error[256];
+
+    audit_owe(audit, &entry);
+    entry.verb = "second";
+    audit_owe(audit, &entry);
+    cr_assert(audit_owes(audit));
+    entry.verb = "third";
+    cr_assert_eq(audit_append(audit, &entry, error, sizeof(error)), AUDIT_DONE);
+    cr_assert_not(audit_owes(audit));
+    audit_destroy(audit);
+    (void)close(folder);
+    json_t *lines = bed_audit(&bed);
+    cr_assert_eq(json_array_size(lines), 3);
+    static const char *const verbs[] = { "first", "second", "third" };
+    for (int i = 0; i < 3; i++)
+        cr_assert_str_eq(line_text(line_at(lines, 2 - i), "verb"), verbs[i]);
     json_decref(lines);
 }
 

@@ -1,6 +1,7 @@
 /* The verbs: what each does from each state, and what it says. */
 #include "rollout_helpers.h"
 
+#include "../../../src/rollout/text.h"
 #include "crossfade/base/clock.h"
 
 #include <criterion/criterion.h>
@@ -283,4 +284,27 @@ Test(machine, texts_of_people_are_made_fit)
     }
     cr_assert_eq(bed_do(&bed, ROLLOUT_RESUME, "\xe2\x82\xac \xf0\x9f\x99\x82"), ROLLOUT_DONE);
     cr_assert_str_eq(rollout_status(bed.rollout)->reason, "\xe2\x82\xac \xf0\x9f\x99\x82");
+}
+
+Test(machine, a_text_is_cut_at_a_character_wherever_the_room_ends)
+{
+    static const char text[] =
+        "a\xc3\xbc\xe2\x82\xac\xf0\x9f\x99\x82z\xc3\xbc\xe2\x82\xac\xf0\x9f\x99\x82";
+
+    for (size_t size = 4; size < sizeof(text) + 3; size++) {
+        char out[64];
+        memset(out, '#', sizeof(out));
+        text_keep(out, size, text);
+        size_t len = strlen(out);
+        cr_assert_lt(len, size);
+        for (size_t i = size; i < sizeof(out); i++)
+            cr_assert_eq(out[i], '#', "byte %zu of %zu", i, size);
+        if (size >= sizeof(text)) {
+            cr_assert_str_eq(out, text);
+            continue;
+        }
+        cr_assert_str_eq(out + len - 3, "...");
+        cr_assert_eq(memcmp(out, text, len - 3), 0);
+        cr_assert_neq((unsigned char)text[len - 3] & 0xc0, 0x80, "not within a character");
+    }
 }
