@@ -125,7 +125,6 @@ static enum mc_request_verdict parse_get(struct slice rest, struct mc_request *r
     bool with_exptime = request->verb == MC_GAT || request->verb == MC_GATS;
     struct slice key;
     int64_t ignored;
-    size_t keys = 0;
 
     if (with_exptime) {
         request->number = next_word(&rest);
@@ -138,14 +137,8 @@ static enum mc_request_verdict parse_get(struct slice rest, struct mc_request *r
             return refuse(answer, bad_exptime);
     }
     request->keys = rest;
-    while ((key = next_word(&rest)).len > 0) {
-        if (key.len > MC_KEY_MAX)
-            return refuse(answer, bad_format);
-        keys++;
-    }
-    if (keys == 0 && !with_exptime)
-        return refuse(answer, error);
-    return MC_REQUEST_OK;
+    key = next_word(&rest);
+    return key.len > 0 || with_exptime ? MC_REQUEST_OK : refuse(answer, error);
 }
 
 /* <command> <key> <flags> <exptime> <bytes> [<cas unique>] [noreply] */

@@ -67,7 +67,8 @@ struct buffer *mc_op_sink(struct mc_op *op)
 /* All parts are answered. */
 static void finish(struct mc_op *op)
 {
-    if (op->cell != NULL)
+    /* A command counts once, by its last key. */
+    if (op->cell != NULL && (!mc_verb_is_get(op->verb) || (op->flags & MC_OP_LAST)))
         histogram_add(&op->cell->latency, worker_now(op->plane->worker) - op->started);
     if (op->client == NULL) {
         mc_op_free(op);

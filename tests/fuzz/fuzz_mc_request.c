@@ -15,7 +15,7 @@ static void check(const struct mc_request *request, struct slice bytes)
     ensure(request->number.len <= 32 || mc_verb_is_get(request->verb));
     if (mc_verb_is_get(request->verb)) {
         while (mc_request_next_key(&keys, &key))
-            ensure(key.len <= MC_KEY_MAX && key.data + key.len <= bytes.data + request->line_len &&
+            ensure(key.data + key.len <= bytes.data + request->line_len &&
                    memchr(key.data, ' ', key.len) == NULL && memchr(key.data, '\n', key.len) == NULL);
     } else if (mc_verb_is_storage(request->verb)) {
         size_t len = mc_request_storage_tail(request, tail);

@@ -47,8 +47,8 @@ struct mc_request {
     enum mc_verb verb;
     bool noreply;
     size_t line_len;     /* with its line end */
-    struct slice keys;   /* get family: from the first key on, all valid; else: the one key; stats: its
-                            arguments */
+    struct slice keys;   /* get family: from the first key on, of any length (they are looked at one by
+                            one, mc_request_next_key); else: the one key; stats: its arguments */
     struct slice number; /* gat, gats, touch: exptime; incr, decr: delta; digits, at most 32 bytes */
     uint32_t flags;
     int64_t exptime;     /* storage commands */
@@ -73,7 +73,8 @@ enum mc_request_verdict mc_request_parse(struct slice bytes, size_t *scanned,
                                          struct mc_request *request,
                                          struct slice *answer) MUST_CHECK;
 
-/* Takes the next key off the front of keys; false at the end. Only for keys that were parsed. */
+/* Takes the next key off the front of keys; false at the end. It may be longer than MC_KEY_MAX: then
+ * memcached refuses the whole command. */
 bool mc_request_next_key(struct slice *keys, struct slice *key);
 
 /* Longest first part of a storage line that mc_request_storage_line writes after the key. */

@@ -110,18 +110,15 @@ Test(mc_request, waits_for_the_newline_wherever_the_line_is_cut)
     }
 }
 
-Test(mc_request, a_key_has_at_most_250_bytes_and_one_bad_key_spoils_the_get)
+Test(mc_request, a_stored_key_has_at_most_250_bytes)
 {
     char line[600];
     char key[252];
 
     memset(key, 'k', sizeof(key));
     for (unsigned len = 250; len <= 251; len++) {
-        int n = snprintf(line, sizeof(line), "get a %.*s b\r\n", (int)len, key);
+        int n = snprintf(line, sizeof(line), "set %.*s 0 0 1\r\n", (int)len, key);
         struct parsed parsed = parse(line, (size_t)n);
-        cr_expect_eq(parsed.verdict, len == 250 ? MC_REQUEST_OK : MC_REQUEST_ERROR);
-        n = snprintf(line, sizeof(line), "set %.*s 0 0 1\r\n", (int)len, key);
-        parsed = parse(line, (size_t)n);
         cr_expect_eq(parsed.verdict, len == 250 ? MC_REQUEST_OK : MC_REQUEST_ERROR);
     }
 }
