@@ -81,12 +81,12 @@ static bool to_signed(struct slice word, int64_t *out)
     bool minus = word.len > 1 && word.data[0] == '-';
     uint64_t n;
 
-    if (minus && word.data[1] == '+')
+    if (minus && (word.data[1] == '+' || word.data[1] == '-'))
         return false;
     if (!to_unsigned(minus ? slice_of(word.data + 1, word.len - 1) : word, &n) ||
-        n > (uint64_t)INT64_MAX)
+        n > (uint64_t)INT64_MAX + minus)
         return false;
-    *out = minus ? -(int64_t)n : (int64_t)n;
+    *out = minus ? (int64_t)(0 - n) : (int64_t)n;
     return true;
 }
 
@@ -343,6 +343,20 @@ static const struct command commands[] = {
     COMMAND("debugtime", MC_REFUSED, parse_refused),
 };
 
+/*
+ * "GET / HTTP/1.1": somebody's browser was made to talk to a cache. What follows would be run as
+ * commands, so the connection ends here, as with memcached.
+ */
+static bool is_http(struct slice line)
+{
+    struct slice last = slice_trim(line, " ");
+    size_t start = last.len;
+
+    while (start > 0 && last.data[start - 1] != ' ')
+        start--;
+    return slice_starts(slice_of(last.data + start, last.len - start), SLICE("HTTP/"));
+}
+
 /* No newline yet: how much longer may it be waited for? */
 static enum mc_request_verdict incomplete(struct slice bytes)
 {
@@ -390,6 +404,8 @@ enum mc_request_verdict mc_request_parse(struct slice bytes, size_t *scanned,
             return command->parse(line, request, answer);
         }
     }
+    if (is_http(line))
+        return MC_REQUEST_CLOSE;
     return refuse(answer, error);
 }
 

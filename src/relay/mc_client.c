@@ -317,7 +317,8 @@ static enum step parse_one(struct mc_client *client)
     case MC_REQUEST_ERROR:
         return refuse(client, &request, answer);
     case MC_REQUEST_CLOSE:
-        return STEP_CLOSE;
+        client->closing = true;
+        return STEP_STOP;
     case MC_REQUEST_MORE:
         break;
     }
@@ -338,7 +339,7 @@ static bool parse(struct mc_client *client)
     if (client->closed)
         return false;
     if (step == STEP_CLOSE) {
-        mc_client_close(client, "a line without end, or out of memory");
+        mc_client_close(client, "out of memory");
         return false;
     }
     if (client->closing)

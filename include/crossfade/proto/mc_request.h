@@ -61,7 +61,8 @@ enum mc_request_verdict {
     MC_REQUEST_OK,
     MC_REQUEST_MORE, /* the line is not complete */
     MC_REQUEST_ERROR, /* *answer is what memcached says; request->line_len is to be consumed */
-    MC_REQUEST_CLOSE  /* the line is too long to go on */
+    MC_REQUEST_CLOSE  /* the line is too long to go on, or is HTTP: earlier commands are answered,
+                         nothing more is read */
 };
 
 /*

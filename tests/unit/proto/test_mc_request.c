@@ -167,6 +167,26 @@ Test(mc_request, without_a_newline_only_a_get_may_be_long)
     free(text);
 }
 
+Test(mc_request, http_is_no_command_and_ends_the_connection)
+{
+    cr_expect_eq(PARSE("GET / HTTP/1.1\r\n").verdict, MC_REQUEST_CLOSE);
+    cr_expect_eq(PARSE("  POST  /a b  HTTP/ \r\n").verdict, MC_REQUEST_CLOSE);
+    cr_expect_eq(PARSE("GET / HTTP/1.1 x\r\n").verdict, MC_REQUEST_ERROR);
+    cr_expect_eq(PARSE("GET / http/1.1\r\n").verdict, MC_REQUEST_ERROR);
+    cr_expect_eq(PARSE("GET /HTTP/1.1\r\n").verdict, MC_REQUEST_ERROR);
+    cr_expect_eq(PARSE("get / HTTP/1.1\r\n").verdict, MC_REQUEST_OK, "keys");
+}
+
+Test(mc_request, an_exptime_has_64_bits)
+{
+    cr_expect_eq(PARSE("set a 0 -9223372036854775808 1\r\n").verdict, MC_REQUEST_OK);
+    cr_expect_eq(PARSE("set a 0 -9223372036854775808 1\r\n").request.exptime, INT64_MIN);
+    cr_expect_eq(PARSE("set a 0 9223372036854775807 1\r\n").request.exptime, INT64_MAX);
+    cr_expect_eq(PARSE("set a 0 -9223372036854775809 1\r\n").verdict, MC_REQUEST_ERROR);
+    cr_expect_eq(PARSE("set a 0 9223372036854775808 1\r\n").verdict, MC_REQUEST_ERROR);
+    cr_expect_eq(PARSE("set a 0 --0 1\r\n").verdict, MC_REQUEST_ERROR);
+}
+
 Test(mc_request, the_tail_for_the_server_is_written_from_the_numbers)
 {
     char tail[MC_STORAGE_TAIL_MAX];
