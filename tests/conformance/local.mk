@@ -1,4 +1,6 @@
 # The same bytes to the real thing and through the daemon, or against the daemon with a peer that is
 # scripted; run like the integration tests (tests/integration/harness.py says how).
 EXTRA_DIST += \
+    tests/conformance/cases.py \
+    tests/conformance/test_classic.py \
     tests/conformance/test_web_framing.py

@@ -1,0 +1,374 @@
+"""The classic text protocol: the same bytes to memcached and through the daemon, answers compared.
+
+Each case of cases.py is sent whole, cut in two at every byte, and as a part of one long stream; and
+by the arm without a namespace as well as by one whose keys are prefixed.
+"""
+import os
+import random
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import cases  # noqa: E402
+import harness  # noqa: E402
+
+# Of shared scope: a set by one arm would take the other arm's copy away.
+MARK = b"get shared:the-end\r\n"
+MARKED = b"VALUE shared:the-end 0 3\r\nEOF\r\nEND\r\n"
+SET_MARK = b"set shared:the-end 0 0 3 noreply\r\nEOF\r\n"
+SHOWN = 12  # failures in full; the rest is counted
+ENOUGH = 60  # failures, then it ends
+
+
+class Talk:
+    """A connection that is opened again when it was closed."""
+
+    def __init__(self, address):
+        self.address = address
+        self.wire = None
+
+    def ask(self, *pieces, pause=0.0):
+        """Sends the pieces, each in a segment of its own; the reply up to the mark, and whether the
+        connection was closed instead."""
+        if self.wire is None:
+            self.wire = harness.Wire(self.address)
+        wire = self.wire
+        try:
+            for number, piece in enumerate(pieces):
+                if number and pause:
+                    time.sleep(pause)
+                wire.sock.sendall(piece)
+        except OSError:
+            pass  # closed in the middle; what it had answered is still to be read
+        end = time.monotonic() + 5
+        while not wire.pending.endswith(MARKED):
+            if not wire.fill(end):
+                reply, ended = wire.pending, wire.ended
+                self.close()
+                return reply, "closed" if ended else "silent"
+        reply, wire.pending = wire.pending, b""
+        return reply, "open"
+
+    def close(self):
+        if self.wire is not None:
+            self.wire.close()
+            self.wire = None
+
+
+def whole(case):
+    return cases.FIXTURE + case + cases.LOOK + MARK
+
+
+class Conformance(harness.Test):
+    TIME_LIMIT = 240
+
+    def setUp(self):
+        super().setUp()
+        self.real = self.memcached()
+        self.behind = self.memcached()
+        self.crossfade = self.daemon(harness.cache_config(self.behind))
+        self.talks = {}
+        self.failures = []
+        for server in ("memcached", "py2", "py3"):
+            self.talk(server).ask(SET_MARK + MARK)
+        self.known = {}
+
+    def address_of(self, server):
+        return self.real.port if server == "memcached" else self.crossfade.port(server)
+
+    def wire_of(self, server):
+        return harness.Wire(self.address_of(server))
+
+    def talk(self, server):
+        if server not in self.talks:
+            talk = self.talks[server] = Talk(self.address_of(server))
+            self.addCleanup(talk.close)
+        return self.talks[server]
+
+    def truth(self, case):
+        """What memcached says to it, asked once."""
+        if case not in self.known:
+            reply, state = self.talk("memcached").ask(whole(case))
+            self.assertEqual("open", state, "no case for answering(): %r" % case[:100])
+            self.known[case] = cases.normal(reply)
+        return self.known[case]
+
+    def same(self, case, arm, *pieces, pause=0.0):
+        truth = self.truth(case)
+        reply, state = self.talk(arm).ask(*pieces, pause=pause)
+        reply = cases.normal(reply)
+        if (reply, state) != (truth, "open"):
+            at = len(os.path.commonprefix([reply, truth]))
+            self.failures.append("%s, in pieces of %s: %s\n  memcached: ...%s\n  crossfade: ...%s (%s)" % (
+                arm, [len(piece) for piece in pieces], harness.shorten(case, 200),
+                harness.shorten(truth[max(0, at - 20):], 160),
+                harness.shorten(reply[max(0, at - 20):], 160), state))
+            self.talk(arm).close()
+            if len(self.failures) >= ENOUGH:
+                self.fail("enough")
+
+    def tearDown(self):
+        super().tearDown()
+        if self.failures:
+            self.fail("%d differences:\n%s" % (len(self.failures),
+                                                "\n".join(self.failures[:SHOWN])))
+
+    def groups(self, *without):
+        for name, group in cases.answering().items():
+            if name not in without:
+                yield name, group
+
+
+class Whole(Conformance):
+    def test_g7_every_case_is_answered_as_by_memcached(self):
+        count = 0
+        for arm in ("py2", "py3"):
+            for _, group in self.groups():
+                for case in group:
+                    self.same(case, arm, whole(case))
+                    count += 1
+        self.assertGreater(count, 1000)
+
+
+class Ends(Conformance):
+    def test_g7_the_connection_is_closed_where_memcached_closes_it(self):
+        for case in cases.ENDING:
+            truth, state = self.talk("memcached").ask(cases.FIXTURE + case)
+            self.assertEqual("closed", state, "memcached does not close after %r" % case[:60])
+            for arm in ("py2", "py3"):
+                reply, state = self.talk(arm).ask(cases.FIXTURE + case)
+                if (state, reply) != ("closed", truth):
+                    self.failures.append("%s: %s\n  memcached: %s\n  crossfade: %s (%s)" % (
+                        arm, harness.shorten(case, 80), harness.shorten(truth, 100),
+                        harness.shorten(reply, 100), state))
+                self.assertEqual((b"END\r\n" + MARKED, "open"),
+                                 self.talk(arm).ask(b"get zz-top\r\n" + MARK))
+
+
+class Different(Conformance):
+    def test_what_is_answered_otherwise_on_purpose(self):
+        for data, memcached, ours, why in cases.different():
+            for server, wanted in (("py2", ours), ("py3", ours), ("memcached", memcached)):
+                if server == "memcached" and wanted == cases.ANY:
+                    continue  # that server is still needed
+                # A flush_all takes the mark away.
+                reply, state = self.talk(server).ask(SET_MARK + cases.FIXTURE + data + SET_MARK + MARK)
+                if state != "open" or not re.fullmatch(wanted + re.escape(MARKED), reply):
+                    self.failures.append("%s: %r (%s)\n  wanted %r\n  got    %r (%s)" % (
+                        server, data, why, wanted, reply, state))
+
+
+class Split(Conformance):
+    """Every input cut in two at every byte; the pause lets the first part arrive alone."""
+
+    PAUSE = 0.00005
+
+    def cut(self, case, arm):
+        start = len(cases.FIXTURE)
+        data = whole(case)
+        for at in range(start + 1, start + len(case)):
+            self.same(case, arm, data[:at], data[at:], pause=self.PAUSE)
+
+    def test_g6_storage(self):
+        # The five verbs have one shape: each is cut with a fifth of the lines, set with all.
+        for number, case in enumerate(cases.storage()):
+            if len(case) < 600 and (case.startswith((b"set", b"cas")) or number % 5 == 0):
+                self.cut(case, "py3")
+
+    def test_g6_everything_else(self):
+        for name, group in self.groups("storage", "long_lines", "large_values"):
+            for number, case in enumerate(group):
+                if len(case) < 600:
+                    self.cut(case, "py3" if number % 4 else "py2")
+
+    def test_g6_byte_by_byte(self):
+        for _, group in self.groups("long_lines", "large_values"):
+            for case in group[::7]:
+                if len(case) < 200:
+                    data = whole(case)
+                    start = len(cases.FIXTURE)
+                    pieces = [data[at:at + 1] for at in range(start, len(data))]
+                    self.same(case, "py3", data[:start], *pieces)
+
+    def test_g6_large_values_cut_near_their_ends(self):
+        for case in cases.large_values():
+            start = len(cases.FIXTURE)
+            end = start + len(case)
+            data = whole(case)
+            for at in (start + 5, start + 30, end - 3, end - 2, end - 1, (start + end) // 2):
+                self.same(case, "py3", data[:at], data[at:], pause=0.001)
+
+
+class Stream(Conformance):
+    """All cases as one stream, so that each is pipelined with its neighbours."""
+
+    def streams(self, groups):
+        """The cases in one string of bytes, and what memcached says to it."""
+        data = b"".join(cases.FIXTURE + case + cases.LOOK for case in groups) + MARK
+        reply, state = self.ask("memcached", data, None)
+        self.assertEqual("open", state)
+        return data, reply
+
+    def ask(self, server, data, cut):
+        """Sends and reads at once, as neither side holds all of it."""
+        wire = self.wire_of(server)
+        self.addCleanup(wire.close)
+        at = 0
+        end = time.monotonic() + 60
+        reply = bytearray()
+        wire.sock.setblocking(False)
+        size = 65536
+        while not reply.endswith(MARKED):
+            if time.monotonic() > end:
+                return bytes(reply), "silent"
+            if at < len(data):
+                try:
+                    size = cut() if cut else 65536
+                    at += wire.sock.send(data[at:at + size])
+                except BlockingIOError:
+                    pass
+                except ConnectionError:
+                    at = len(data)
+            try:
+                more = wire.sock.recv(1 << 20)
+                if not more:
+                    return bytes(reply), "closed"
+                reply += more
+            except BlockingIOError:
+                if at == len(data):
+                    time.sleep(0.0005)
+            except ConnectionError:
+                return bytes(reply), "closed"
+        return bytes(reply), "open"
+
+    def all_small(self):
+        for _, group in self.groups("large_values"):
+            yield from group
+
+    def compare(self, arm, data, truth, cut):
+        reply, state = self.ask(arm, data, cut)
+        truth, reply = cases.normal(truth), cases.normal(reply)
+        if (reply, state) != (truth, "open"):
+            at = len(os.path.commonprefix([reply, truth]))
+            self.failures.append("%s: after %d of %d bytes of the reply\n  memcached: ...%s\n"
+                                 "  crossfade: ...%s (%s)" % (
+                                     arm, at, len(truth),
+                                     harness.shorten(truth[max(0, at - 60):], 200),
+                                     harness.shorten(reply[max(0, at - 60):], 200), state))
+
+    def test_g6_one_stream(self):
+        data, truth = self.streams(self.all_small())
+        for arm in ("py2", "py3"):
+            self.compare(arm, data, truth, None)
+
+    def test_g6_one_stream_in_random_pieces(self):
+        # Only cases in which memcached itself does not mind how the bytes arrive.
+        groups = [case for name, group in self.groups("large_values", "long_lines")
+                  for case in group if len(case) < 1500]
+        dice = random.Random(7)
+        dice.shuffle(groups)
+        data, truth = self.streams(groups)
+        for arm in ("py2", "py3"):
+            self.compare(arm, data, truth, lambda: dice.choice((1, 2, 3, 7, 60, 900, 4096)))
+
+    def test_g6_large_values_in_one_stream(self):
+        data, truth = self.streams(cases.large_values())
+        self.compare("py3", data, truth, None)
+
+
+class Unique(Conformance):
+    """cas with the number that gets gave, which no fixed bytes can say."""
+
+    def each(self):
+        for server in ("memcached", "py2", "py3"):
+            yield server, self.wire_of(server)
+
+    def test_g7_cas_stores_once(self):
+        for key in (b"a", cases.K250, cases.HIGH):
+            for server, wire in self.each():
+                with self.subTest(server=server, key=key[:10]):
+                    wire.talk(b"set %s 5 0 5\r\nhello\r\n" % key, b"STORED\r\n")
+                    for read in (b"gets %s\r\n" % key, b"gats 0 %s\r\n" % key):
+                        line = wire.send(read).line()
+                        found = re.fullmatch(b"VALUE %s 5 5 ([0-9]+)\r\n" % re.escape(key), line)
+                        self.assertTrue(found, line)
+                        wire.expect(b"hello\r\nEND\r\n")
+                    number = found.group(1)
+                    cas = b"cas %s 6 0 2 %s%s\r\nxy\r\n"
+                    wire.talk(cas % (key, b"%d" % (int(number) + 1), b""), b"EXISTS\r\n")
+                    wire.talk(cas % (key, number, b""), b"STORED\r\n")
+                    wire.talk(cas % (key, number, b""), b"EXISTS\r\n")
+                    wire.talk(b"get %s\r\n" % key, b"VALUE %s 6 2\r\nxy\r\nEND\r\n" % key)
+                    line = wire.send(b"gets %s\r\n" % key).line()
+                    wire.expect(b"xy\r\nEND\r\n")
+                    number = line.split()[-1]
+                    wire.talk(cas % (key, number, b" noreply") + b"get %s\r\n" % key,
+                              b"VALUE %s 6 2\r\nxy\r\nEND\r\n" % key)
+                    wire.talk(b"delete %s\r\n" % key, b"DELETED\r\n")
+                    wire.talk(cas % (key, number, b""), b"NOT_FOUND\r\n")
+
+    def test_g7_a_change_changes_the_number(self):
+        for server, wire in self.each():
+            numbers = []
+            for change, answer in [(b"set c 0 0 1\r\n1\r\n", b"STORED\r\n"), (b"incr c 1\r\n", b"2\r\n"),
+                                   (b"append c 0 0 1\r\n0\r\n", b"STORED\r\n"),
+                                   (b"replace c 0 0 1\r\n5\r\n", b"STORED\r\n")]:
+                wire.talk(change, answer)
+                numbers.append(wire.send(b"gets c\r\n").until(b"END\r\n").split()[4])
+            self.assertEqual(4, len(set(numbers)), server)
+            again = wire.send(b"touch c 0\r\ngets c\r\n").until(b"END\r\n").split()[5]
+            self.assertEqual(numbers[-1], again, server)
+
+
+class Expiry(Conformance):
+    def test_g7_a_value_expires(self):
+        wires = [self.wire_of(server) for server in ("memcached", "py2", "py3")]
+        for wire in wires:
+            wire.talk(b"set s 0 1 1\r\nx\r\nset t 0 100 1\r\nx\r\ntouch t 1\r\nset u 0 100 1\r\nx\r\n",
+                      b"STORED\r\nSTORED\r\nTOUCHED\r\nSTORED\r\n")
+            wire.talk(b"gat 1 u\r\n", b"VALUE u 0 1\r\nx\r\nEND\r\n")
+        for wire in wires:
+            harness.eventually(lambda: wire.send(b"get s t u\r\n").until(b"END\r\n") == b"END\r\n",
+                               "the values' end")
+
+
+class Statistics(Conformance):
+    LINE = re.compile(rb"STAT [^ ]+( [^\r\n]*)?\r\n")
+
+    def stats(self, wire, what=b""):
+        reply = wire.send(b"stats%s\r\n" % what).until(b"END\r\n")
+        for line in reply[:-len(b"END\r\n")].splitlines(keepends=True):
+            self.assertRegex(line, self.LINE)
+        return dict(line.split(b" ", 2)[1:] for line in reply.split(b"\r\n")[:-2] if line.count(b" ") > 1)
+
+    def test_stats_have_memcached_s_names(self):
+        real = self.stats(self.wire_of("memcached"))
+        for arm in ("py2", "py3"):
+            ours = self.stats(self.wire_of(arm))
+            for name in (b"pid", b"uptime", b"time", b"version", b"curr_connections",
+                         b"total_connections", b"cmd_get", b"cmd_set", b"get_hits", b"get_misses",
+                         b"delete_hits", b"delete_misses", b"incr_hits", b"incr_misses", b"bytes_read",
+                         b"bytes_written", b"threads"):
+                self.assertIn(name, real)
+                self.assertIn(name, ours)
+
+    def test_stats_count_this_arm_alone(self):
+        before = {arm: self.stats(self.wire_of(arm)) for arm in ("py2", "py3")}
+        self.wire_of("py3").talk(b"set s 0 0 1\r\nx\r\nget s\r\nget nothing-here\r\n",
+                                 b"STORED\r\nVALUE s 0 1\r\nx\r\nEND\r\nEND\r\n")
+        after = {arm: self.stats(self.wire_of(arm)) for arm in ("py2", "py3")}
+        for name, more in ((b"cmd_set", 1), (b"get_hits", 1), (b"get_misses", 1)):
+            self.assertEqual(int(before["py3"][name]) + more, int(after["py3"][name]), name)
+            self.assertEqual(before["py2"][name], after["py2"][name], name)
+
+    def test_stats_of_a_kind_are_well_formed(self):
+        for arm in ("py2", "py3"):
+            wire = self.wire_of(arm)
+            for what in (b" settings", b" items", b" slabs", b" conns", b" crossfade"):
+                self.stats(wire, what)
+            wire.talk(b"stats no-such-thing\r\nget zz\r\n", b"ERROR\r\nEND\r\n")
+
+
+if __name__ == "__main__":
+    harness.main()
