@@ -1,1 +1,5 @@
 # manual pages and documents
+dist_man_MANS += \
+    doc/crossfadectl.1 \
+    doc/crossfade.yaml.5 \
+    doc/crossfade.8
