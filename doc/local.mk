@@ -3,3 +3,6 @@ dist_man_MANS += \
     doc/crossfadectl.1 \
     doc/crossfade.yaml.5 \
     doc/crossfade.8
+
+dist_doc_DATA += \
+    doc/rollout.md

@@ -141,6 +141,7 @@ static bool watch_signals(struct app *app)
     static const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a full disk, which is survived */
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         app->signals[i] = evsignal_new(app->base, numbers[i], on_signal, app);
         if (app->signals[i] == NULL || event_add(app->signals[i], NULL) != 0)

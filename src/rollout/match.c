@@ -134,9 +134,14 @@ enum machine_change machine_match(struct machine *machine, struct saved_state *n
 
 /* -- Reload ----------------------------------------------------------------------------------- */
 
+/* Where the web plane sends everyone without a rollout: the first arm that has backends. */
 static const char *everyones_arm(const struct config *config)
 {
-    return config->arms[0].name;
+    size_t arm = 0;
+
+    while (arm + 1 < config->arm_count && config->arms[arm].backend_count == 0)
+        arm++;
+    return config->arms[arm].name;
 }
 
 static bool accepts_promoted(const struct machine *machine, const struct config *config,
@@ -149,7 +154,7 @@ static bool accepts_promoted(const struct machine *machine, const struct config 
             return true;
         (void)snprintf(text, text_size,
                        "the rollout %s was promoted, so everyone is on %s; without a rollout "
-                       "section that has to be the first of the arms, which is %s",
+                       "section that has to be the first arm with backends, which is %s",
                        had->name, had->to, everyones_arm(config));
         return false;
     }

@@ -26,6 +26,8 @@ void bed_configure(struct bed *bed)
     bed->arms[0].name = (char *)"py2";
     bed->arms[1].name = (char *)"py3";
     bed->arms[2].name = (char *)"py4";
+    for (int i = 0; i < 3; i++)
+        bed->arms[i].backend_count = 1; /* only counted */
     for (int i = 0; i < STAGES; i++) {
         bed->stages[i].name = (char *)(uintptr_t)stages[i].name;
         bed->stages[i].percent = stages[i].percent;
