@@ -28,11 +28,18 @@ static struct http_server_list *list_of(struct http_server *server)
 /* The one function that moves a connection from state to state. */
 static void move(struct http_server *server, enum http_server_state state)
 {
+    struct http_backend *backend = server->backend;
+
     TAILQ_REMOVE(list_of(server), server, link);
+    if (server->state == HTTP_SERVER_IDLE)
+        backend->idle_count--;
+    if (state == HTTP_SERVER_IDLE)
+        backend->idle_count++;
+    counter_set(&backend->cell->idle, backend->idle_count);
     server->state = (uint8_t)state;
     server->since = worker_now(server->plane->worker);
     if (state == HTTP_SERVER_IDLE)
-        TAILQ_INSERT_HEAD(&server->backend->idle, server, link);
+        TAILQ_INSERT_HEAD(&backend->idle, server, link);
     else if (state != HTTP_SERVER_CLOSED)
         TAILQ_INSERT_TAIL(list_of(server), server, link);
 }
@@ -46,14 +53,6 @@ static void touch(struct http_server *server)
     server->since = now;
     TAILQ_REMOVE(&server->plane->active, server, link);
     TAILQ_INSERT_TAIL(&server->plane->active, server, link);
-}
-
-static void count_idle(struct http_backend *backend, int change)
-{
-    if (change > 0)
-        counter_add(&backend->cell->idle, 1);
-    else
-        counter_sub(&backend->cell->idle, 1);
 }
 
 /* Takes the connection from its request. */
@@ -84,8 +83,6 @@ void http_server_close(struct http_server *server, const char *why)
     if (server->state == HTTP_SERVER_CLOSED)
         return;
     log_debug("web backend %s: connection closed: %s", backend->name, why);
-    if (server->state == HTTP_SERVER_IDLE)
-        count_idle(backend, -1);
     if (server->probe)
         backend->probing = false;
     detach(server);
@@ -120,7 +117,6 @@ void http_server_keep(struct http_server *server)
     server->reused = true;
     server->answered = false;
     move(server, HTTP_SERVER_IDLE);
-    count_idle(server->backend, 1);
     (void)rewatch(server);
 }
 
@@ -448,7 +444,6 @@ struct http_server *http_server_take(struct http_backend *backend, struct http_r
     while (!fresh && (server = TAILQ_FIRST(&backend->idle)) != NULL) {
         /* What cannot be sent twice goes to a connection that lives for all that can be known. */
         if (http1_is_idempotent((enum http1_method)request->method) || is_alive(server)) {
-            count_idle(backend, -1);
             move(server, HTTP_SERVER_ACTIVE);
             break;
         }
@@ -498,7 +493,9 @@ void http_server_tick(struct http_plane *plane, uint64_t now)
     for (backend = LIST_FIRST(&plane->backends); backend != NULL; backend = following) {
         following = LIST_NEXT(backend, link);
         while ((server = TAILQ_LAST(&backend->idle, http_server_list)) != NULL &&
-               server->since + HTTP_BACKEND_IDLE <= now)
+               server->since + (backend->idle_count > HTTP_BACKEND_SPARE ? HTTP_BACKEND_SURPLUS
+                                                                         : HTTP_BACKEND_IDLE) <=
+                   now)
             http_server_close(server, "idle");
         if (backend->gone && backend->connections == 0)
             http_backend_destroy(backend);

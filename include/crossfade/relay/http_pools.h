@@ -24,8 +24,12 @@
 #define HTTP_LOW_WATER (64u * 1024u)
 /* Bytes of later requests that are taken in while one is under way. */
 #define HTTP_PIPELINE_MAX (16u * 1024u)
-/* An idle backend connection is given up after this. */
+/* An idle connection to a backend is given up after the longer time; those beyond a few, which a
+ * burst has left behind, after the shorter one. The last used is used first, so that the rest grow
+ * old. */
 #define HTTP_BACKEND_IDLE SECONDS(30)
+#define HTTP_BACKEND_SURPLUS SECONDS(3)
+#define HTTP_BACKEND_SPARE 8u
 /* How long, and how much, a client may go on sending after its last answer. */
 #define HTTP_LINGER SECONDS(2)
 #define HTTP_LINGER_MAX (1024u * 1024u)

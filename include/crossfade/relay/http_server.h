@@ -44,6 +44,7 @@ struct http_backend {
     struct address address;
     char *name; /* as configured */
     struct http_server_list idle;
+    unsigned idle_count;
     unsigned active;      /* requests under way */
     unsigned connections; /* all, idle ones too */
     unsigned failures;    /* to connect, in a row; 0: up */

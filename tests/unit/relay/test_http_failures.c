@@ -446,3 +446,39 @@ Test(http_failures, a_backend_that_was_down_is_found_again)
     close(first);
     close(second);
 }
+
+/* Of the connections that a burst has made a few are kept for long. */
+Test(http_failures, idle_connections_are_given_up)
+{
+    enum { CLIENTS = 20 };
+    int clients[CLIENTS], backends[CLIENTS];
+    int cell;
+    const struct http_backend_cell *counted;
+    char name[128];
+
+    (void)snprintf(name, sizeof(name), "stable unix:%s", rig.paths[0]);
+    cell = cells_index(rig.telemetry->http_backends, name);
+    counted = cells_get(rig.telemetry->http_backends, (unsigned)cell, 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = rig_client(&rig);
+        rig_send(&rig, clients[i], GET);
+        backends[i] = rig_accept(&rig, 0);
+        (void)rig_read(&rig, backends[i]);
+    }
+    cr_assert_eq(counter_get(&counted->active), CLIENTS);
+    for (int i = 0; i < CLIENTS; i++)
+        rig_send(&rig, backends[i], OK);
+    cr_assert_eq(counter_get(&counted->active), 0);
+    cr_assert_eq(counter_get(&counted->idle), CLIENTS);
+    rig_wait(&rig, SECONDS(4));
+    cr_assert_eq(counter_get(&counted->idle), HTTP_BACKEND_SPARE);
+    rig_wait(&rig, SECONDS(20));
+    cr_assert_eq(counter_get(&counted->idle), HTTP_BACKEND_SPARE);
+    rig_wait(&rig, SECONDS(10));
+    cr_assert_eq(counter_get(&counted->idle), 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        cr_assert(rig_ended(&rig, backends[i]));
+        close(backends[i]);
+        close(clients[i]);
+    }
+}
