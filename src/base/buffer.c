@@ -4,8 +4,8 @@
 
 enum chunk_kind { CHUNK_KIND_FULL, CHUNK_KIND_SMALL, CHUNK_KIND_HEAP };
 
-#define CHUNK_PAGE (1024u * 1024u)
-#define SMALL_PAGE (256u * 1024u)
+#define CHUNK_PAGE (256u * 1024u)
+#define SMALL_PAGE (64u * 1024u)
 #define SEGMENT_PAGE (64u * 1024u)
 
 /* The slab pages carry a header, so an object is a little less than a power of two. */
