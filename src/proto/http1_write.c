@@ -6,7 +6,7 @@
 /* Names, separators and numbers that are written besides what the peers sent. */
 #define FIXED_MAX 512u
 /* ": " and CRLF, where the input had at least ":" and CRLF. */
-#define FIELD_EXTRA 1u
+#define FIELD_EXTRA ((size_t)1)
 
 #define REQUEST_ID_MAX 128u
 

@@ -232,6 +232,7 @@ bool http_client_rewatch(struct http_client *client)
         reading = client->output.len <= mark;
         break;
     case HTTP_CLIENT_BUSY:
+        ensure(client->request != NULL);
         if (client->request->body_done)
             reading = input_bytes(&client->input).len < HTTP_PIPELINE_MAX;
         else

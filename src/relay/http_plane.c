@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define CLIENT_PAGE (64u * 1024u)
-#define REQUEST_PAGE (64u * 1024u)
-#define SERVER_PAGE (64u * 1024u)
+#define CLIENT_PAGE ((size_t)64 * 1024)
+#define REQUEST_PAGE ((size_t)64 * 1024)
+#define SERVER_PAGE ((size_t)64 * 1024)
 
 /* What may be spent before any request has earned it. */
 #define FALLBACKS_FIRST 10u

@@ -20,10 +20,10 @@
 
 /* A side with more than this to be written stops the other side from being read; it goes on below
  * the low mark. */
-#define HTTP_HIGH_WATER (256u * 1024u)
-#define HTTP_LOW_WATER (64u * 1024u)
+#define HTTP_HIGH_WATER ((size_t)256 * 1024)
+#define HTTP_LOW_WATER ((size_t)64 * 1024)
 /* Bytes of later requests that are taken in while one is under way. */
-#define HTTP_PIPELINE_MAX (16u * 1024u)
+#define HTTP_PIPELINE_MAX ((size_t)16 * 1024)
 /* An idle connection to a backend is given up after the longer time; those beyond a few, which a
  * burst has left behind, after the shorter one. The last used is used first, so that the rest grow
  * old. */
@@ -35,8 +35,8 @@
 #define HTTP_LINGER_MAX (1024u * 1024u)
 /* A fallback costs that much; each request earns the configured percentage of 100, up to the
  * maximum. */
-#define FALLBACK_COST 100u
-#define FALLBACK_BALANCE_MAX (100u * FALLBACK_COST)
+#define FALLBACK_COST UINT64_C(100)
+#define FALLBACK_BALANCE_MAX (100 * FALLBACK_COST)
 /* Clients over the connection limit that are being told so. */
 #define HTTP_REFUSED_MAX 64u
 
