@@ -83,7 +83,7 @@ class Generator:
     def __init__(self, bench, row, peer, address, amount, warm_up, store=True):
         program = "tests/bench/httpload" if row.plane == "web" else "tests/bench/mcload"
         argv = [bench.program(program), "--address", address, "--gate",
-                "--warm-up", str(warm_up)] + row.arguments() + amount
+                "--warm-up", str(warm_up), "--max-seconds", "60"] + row.arguments() + amount
         if row.plane == "cache" and not store:
             argv.append("--no-store")
         self.bench = bench

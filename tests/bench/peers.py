@@ -11,7 +11,7 @@ READY_SECONDS = 10
 
 
 class Missing(Exception):
-    """A peer whose program is not installed or not built."""
+    """A peer whose program is not installed."""
 
 
 def free_port():
@@ -74,7 +74,7 @@ class Bench:
     def program(self, name):
         path = os.path.join(self.build, name)
         if not os.access(path, os.X_OK):
-            raise Missing(path + " is not built")
+            raise RuntimeError(path + " is not built (make all bench-programs)")
         return path
 
     def file(self, name, text):
