@@ -2,4 +2,5 @@
 EXTRA_DIST += \
     tests/run \
     tests/integration/harness.py \
-    tests/integration/test_harness.py
+    tests/integration/test_harness.py \
+    tests/integration/test_web_load.py
