@@ -62,12 +62,14 @@ def whole(case):
 
 class Conformance(harness.Test):
     TIME_LIMIT = 240
+    SERVERS = 1
+    CHANGES = {}
 
     def setUp(self):
         super().setUp()
         self.real = self.memcached()
-        self.behind = self.memcached()
-        self.crossfade = self.daemon(harness.cache_config(self.behind))
+        self.behind = [self.memcached() for _ in range(self.SERVERS)]
+        self.crossfade = self.daemon(harness.cache_config(*self.behind, **self.CHANGES))
         self.talks = {}
         self.failures = []
         for server in ("memcached", "py2", "py3"):
@@ -91,13 +93,13 @@ class Conformance(harness.Test):
         if case not in self.known:
             reply, state = self.talk("memcached").ask(whole(case))
             self.assertEqual("open", state, "no case for answering(): %r" % case[:100])
-            self.known[case] = cases.normal(reply)
+            self.known[case] = cases.normal(reply, self.SERVERS)
         return self.known[case]
 
     def same(self, case, arm, *pieces, pause=0.0):
         truth = self.truth(case)
         reply, state = self.talk(arm).ask(*pieces, pause=pause)
-        reply = cases.normal(reply)
+        reply = cases.normal(reply, self.SERVERS)
         if (reply, state) != (truth, "open"):
             at = len(os.path.commonprefix([reply, truth]))
             self.failures.append("%s, in pieces of %s: %s\n  memcached: ...%s\n  crossfade: ...%s (%s)" % (
@@ -131,6 +133,34 @@ class Whole(Conformance):
         self.assertGreater(count, 1000)
 
 
+class Several(Conformance):
+    """Keys on several servers, one with more weight, over two connections to each."""
+
+    SERVERS = 3
+    CHANGES = {"connections_per_server": 2, "hash_tag": "{}", "coherence": "none"}
+
+    def test_g7_every_case_is_answered_as_by_memcached(self):
+        for _, group in self.groups():
+            for number, case in enumerate(group):
+                self.same(case, "py3" if number % 2 else "py2", whole(case))
+        for server in self.behind:
+            stats = server.wire().send(b"stats\r\n").until(b"END\r\n")
+            asked = int(re.search(rb"STAT cmd_get ([0-9]+)", stats).group(1))
+            self.assertGreater(asked, 1000, "one of the servers has no keys")
+
+    def test_g6_values_of_many_servers_come_in_the_order_asked(self):
+        keys = [b"key%d" % i for i in range(300)]
+        sets = b"".join(b"set %s 0 0 %d noreply\r\n%s\r\n" % (key, len(key), key) for key in keys[::2])
+        dice = random.Random(3)
+        ask = b""
+        for _ in range(40):
+            ask += b"get " + b" ".join(dice.choices(keys, k=dice.randint(1, 100))) + b"\r\n"
+        truth, state = self.talk("memcached").ask(sets + ask + MARK)
+        self.assertEqual("open", state)
+        for arm in ("py2", "py3"):
+            self.assertEqual((truth, "open"), self.talk(arm).ask(sets + ask + MARK))
+
+
 class Ends(Conformance):
     def test_g7_the_connection_is_closed_where_memcached_closes_it(self):
         for case in cases.ENDING:
@@ -144,6 +174,75 @@ class Ends(Conformance):
                         harness.shorten(reply, 100), state))
                 self.assertEqual((b"END\r\n" + MARKED, "open"),
                                  self.talk(arm).ask(b"get zz-top\r\n" + MARK))
+
+
+    def test_a_binary_client_is_not_left_waiting(self):
+        for arm in ("py2", "py3"):
+            self.wire_of(arm).send(b"\x80\x0b" + b"\0" * 22).expect_end()
+            self.wire_of(arm).send(b"\x80").expect_end()
+            # Only as the first byte of all.
+            self.wire_of(arm).talk(b"\r\n\x80\r\n", b"ERROR\r\nERROR\r\n")
+
+
+class Long(Conformance):
+    """Keys that are legal, and too long with their prefix."""
+
+    CHANGES = {"long_keys": "refuse"}
+
+    def test_g6_the_value_of_a_refused_key_is_swallowed(self):
+        bad = b"CLIENT_ERROR bad command line format\r\n"
+        prefix = len(b"py3.1:")
+        for length in (250 - prefix, 251 - prefix, 249, 250):
+            key = b"k" * length
+            value = b"get k\r\nget k\r\n"
+            store = b"%s %s 0 0 %d%s\r\n%s\r\n"
+            long = length > 250 - prefix
+            for arm, refused in (("py2", False), ("py3", long)):
+                wire = self.wire_of(arm)
+                for verb in cases.STORAGE:
+                    data = store % (verb, key, len(value), b"", value) + MARK
+                    answer = b"NOT_STORED\r\n" if verb == b"add" else b"STORED\r\n"
+                    wire.talk(data, (bad if refused else answer) + MARKED)
+                    wire.talk(store % (verb, key, len(value), b" noreply", value) + MARK, MARKED)
+                    wire.talk(store % (verb, key, 300000, b"", b"v" * 300000) + MARK,
+                              (bad if refused else answer) + MARKED)
+                for line in (b"get %s", b"get a %s a", b"delete %s", b"incr %s 1", b"touch %s 0",
+                             b"gat 0 %s", b"gets %s"):
+                    reply = wire.send(line % key + b"\r\n" + MARK).until(MARKED)
+                    if refused:
+                        self.assertEqual(bad + MARKED, reply)
+                    else:
+                        self.assertNotIn(bad, reply)
+
+
+class Reserved(Conformance):
+    """An unprefixed key that has the form of an arm's entry."""
+
+    def test_g1_the_form_of_a_prefix_is_refused_without_a_prefix(self):
+        self.talk("py3").ask(b"set k 0 0 6\r\nsecret\r\n" + MARK)
+        wire = self.wire_of("py2")
+        refused = rb"CLIENT_ERROR [^\r\n]*\r\n"
+        for key in (b"py3.0:k", b"x.1:", b"py3.1:" + b"k" * 240):
+            for line in (b"get %s", b"get a %s", b"gat 0 %s", b"delete %s", b"incr %s 1", b"touch %s 0",
+                         b"set %s 0 0 5\r\nget k", b"append %s 0 0 5\r\nget k"):
+                reply = wire.send(line % key + b"\r\n" + MARK).until(MARKED)
+                self.assertRegex(reply, b"^" + refused + re.escape(MARKED) + b"$")
+            wire.talk(b"set %s 0 0 5 noreply\r\nget k\r\ndelete %s noreply\r\n" % (key, key) + MARK,
+                      MARKED)
+        self.wire_of("py3").talk(b"get k py3.1:k\r\n", b"VALUE k 0 6\r\nsecret\r\nEND\r\n")
+        # With a prefix it is a key like any other.
+        self.wire_of("py3").talk(b"set py3.1:k 0 0 1\r\nx\r\nget py3.1:k k\r\n",
+                                 b"STORED\r\nVALUE py3.1:k 0 1\r\nx\r\nVALUE k 0 6\r\nsecret\r\nEND\r\n")
+
+    def test_g1_no_key_of_an_arm_without_a_prefix_reaches_another_arm(self):
+        self.talk("py3").ask(b"set k 0 0 6\r\nsecret\r\n" + MARK)
+        dump = self.behind[0].wire().send(b"lru_crawler metadump all\r\n").until(b"END\r\n")
+        entry = re.search(rb"key=(py3\.[0-9]+)%3Ak ", dump).group(1) + b":k"
+        self.behind[0].wire().talk(b"get " + entry + b"\r\n",
+                                   b"VALUE " + entry + b" 0 6\r\nsecret\r\nEND\r\n")
+        for key in (entry, b"k", b" " + entry, entry.upper(), entry.replace(b".", b".0"),
+                    entry.replace(b":", b"\t:"), entry + b"\x00"):
+            self.assertNotIn(b"secret", self.talk("py2").ask(b"get " + key + b"\r\n" + MARK)[0])
 
 
 class Different(Conformance):
@@ -248,7 +347,7 @@ class Stream(Conformance):
 
     def compare(self, arm, data, truth, cut):
         reply, state = self.ask(arm, data, cut)
-        truth, reply = cases.normal(truth), cases.normal(reply)
+        truth, reply = (cases.normal(each, self.SERVERS) for each in (truth, reply))
         if (reply, state) != (truth, "open"):
             at = len(os.path.commonprefix([reply, truth]))
             self.failures.append("%s: after %d of %d bytes of the reply\n  memcached: ...%s\n"

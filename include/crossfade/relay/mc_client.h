@@ -44,6 +44,7 @@ struct mc_client {
     unsigned op_count;
     uint16_t arm;
     uint16_t affinity;
+    bool begun;      /* its first byte was looked at */
     bool closing;    /* parse nothing more; close when the output is out */
     bool closed;
     bool writing;    /* waits for writability */

@@ -96,44 +96,91 @@ Test(misses, the_oldest_gives_way)
 
 /* -- Threads -------------------------------------------------------------------------------------- */
 
-enum { THREADS = 4, ROUNDS = 20000, KEYS = 32 };
+enum { THREADS = 4, ROUNDS = 30, KEYS = 4000 };
 
 struct shared {
     struct misses *misses;
-    _Atomic unsigned recorded[KEYS];
-    _Atomic unsigned taken[KEYS];
+    pthread_barrier_t barrier;
+    _Atomic unsigned taken;
 };
 
+/* All record the same keys, then all try to take each: whoever comes first has it. */
 static void *work(void *argument)
 {
     struct shared *shared = argument;
     char key[32];
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        unsigned n = (i * 7) % KEYS;
-        if (i % 3 == 0) {
-            /* Counted first, so that whoever takes it finds it counted. */
-            atomic_fetch_add(&shared->recorded[n], 1);
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned n = 0; n < KEYS; n++)
             misses_record(shared->misses, numbered(key, n), SECONDS(1));
-        } else if (misses_take(shared->misses, numbered(key, n), SECONDS(1))) {
-            atomic_fetch_add(&shared->taken[n], 1);
-        }
+        pthread_barrier_wait(&shared->barrier);
+        for (unsigned n = 0; n < KEYS; n++)
+            if (misses_take(shared->misses, numbered(key, n), SECONDS(1)))
+                atomic_fetch_add(&shared->taken, 1);
+        pthread_barrier_wait(&shared->barrier);
     }
     return NULL;
 }
 
-Test(misses, threads_take_no_more_than_was_recorded, .timeout = 60)
+/*
+ * Two threads that record a key at once may each make an entry of it. Here the entries are recorded by
+ * one thread, so that more takes than keys are a miss that was taken twice.
+ */
+static void *take_all(void *argument)
 {
-    struct shared shared = { .misses = misses_create(64) };
-    pthread_t threads[THREADS];
-    unsigned taken = 0;
+    struct shared *shared = argument;
+    char key[32];
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&shared->barrier);
+        for (unsigned n = 0; n < KEYS; n++)
+            if (misses_take(shared->misses, numbered(key, n), SECONDS(1)))
+                atomic_fetch_add(&shared->taken, 1);
+        pthread_barrier_wait(&shared->barrier);
+    }
+    return NULL;
+}
+
+static void run(struct shared *shared, void *(*body)(void *), pthread_t threads[THREADS])
+{
+    shared->misses = misses_create(KEYS * 16);
+    cr_assert_eq(pthread_barrier_init(&shared->barrier, NULL, THREADS + (body == take_all)), 0);
     for (unsigned i = 0; i < THREADS; i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, work, &shared), 0);
+        cr_assert_eq(pthread_create(&threads[i], NULL, body, shared), 0);
+}
+
+static void end(struct shared *shared, pthread_t threads[THREADS])
+{
     for (unsigned i = 0; i < THREADS; i++)
         cr_assert_eq(pthread_join(threads[i], NULL), 0);
-    for (unsigned n = 0; n < KEYS; n++) {
-        cr_assert_leq(shared.taken[n], shared.recorded[n]);
-        taken += shared.taken[n];
+    pthread_barrier_destroy(&shared->barrier);
+    misses_destroy(shared->misses);
+}
+
+Test(misses, of_many_threads_one_takes_a_miss, .timeout = 60)
+{
+    struct shared shared = { 0 };
+    pthread_t threads[THREADS];
+    char key[32];
+
+    run(&shared, take_all, threads);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        for (unsigned n = 0; n < KEYS; n++)
+            misses_record(shared.misses, numbered(key, n), SECONDS(1));
+        pthread_barrier_wait(&shared.barrier);
+        pthread_barrier_wait(&shared.barrier);
+        cr_assert_eq(shared.taken, round * KEYS);
     }
-    cr_assert_gt(taken, ROUNDS / 10);
-    misses_destroy(shared.misses);
+    end(&shared, threads);
+}
+
+Test(misses, threads_may_record_and_take_at_once, .timeout = 60)
+{
+    struct shared shared = { 0 };
+    pthread_t threads[THREADS];
+
+    run(&shared, work, threads);
+    end(&shared, threads);
+    cr_assert_geq(shared.taken, ROUNDS * KEYS);
+    cr_assert_leq(shared.taken, ROUNDS * KEYS * THREADS);
 }
