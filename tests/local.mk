@@ -6,6 +6,8 @@ UNIT_LIBS_route = libroute.a libconf.a libproto.a libbase.a $(OPENSSL_LIBS) $(LI
 UNIT_LIBS_rollout = librollout.a libroute.a libconf.a libbase.a $(OPENSSL_LIBS) $(LIBMEMCACHED_LIBS) $(YAML_LIBS) $(JANSSON_LIBS)
 UNIT_LIBS_net = libnet.a libconf.a libbase.a $(LIBEVENT_LIBS) $(OPENSSL_LIBS) $(YAML_LIBS)
 UNIT_LIBS_relay = librelay.a libnet.a libroute.a libconf.a libproto.a libbase.a $(LIBEVENT_LIBS) $(OPENSSL_LIBS) $(LIBMEMCACHED_LIBS) $(YAML_LIBS)
+UNIT_LIBS_control = libcontrol.a librelay.a libnet.a librollout.a libroute.a libconf.a libproto.a libbase.a \
+    $(LIBEVENT_LIBS) $(OPENSSL_LIBS) $(LIBMEMCACHED_LIBS) $(YAML_LIBS) $(JANSSON_LIBS)
 
 UNIT_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 
@@ -19,6 +21,7 @@ include tests/unit/conf/local.mk
 include tests/unit/route/local.mk
 include tests/unit/rollout/local.mk
 include tests/unit/relay/local.mk
+include tests/unit/control/local.mk
 endif
 
 include tests/fuzz/local.mk

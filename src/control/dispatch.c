@@ -174,6 +174,17 @@ static bool take_arguments(struct control_call *call, const struct control_comma
     return false;
 }
 
+/* What somebody wanted to change, and the first line of what came of it. */
+static void log_call(const struct control_command *row, const struct control_peer *peer,
+                     const struct control_reply *reply)
+{
+    size_t len = strcspn(reply->sentence, "\n");
+
+    log_info("control: %s by %s: %s%s%.*s", row->name, peer->by,
+             reply->ok ? "" : control_code_name(reply->code), reply->ok ? "" : ": ",
+             len < 400 ? (int)len : 400, reply->sentence);
+}
+
 bool control_dispatch(const struct control_host *host, const struct control_peer *peer,
                       const struct control_words *words, struct evbuffer *out, uint64_t *drain)
 {
@@ -188,14 +199,9 @@ bool control_dispatch(const struct control_host *host, const struct control_peer
     control_reply_init(&reply);
     row = verb >= 0 ? &control_commands[verb] : NULL;
     if (row == NULL) {
-        char asked[160];
-        char shown[200];
-        (void)snprintf(asked, sizeof(asked), "%.70s%s%.70s", words->word[0],
-                       words->count > 1 ? " " : "", words->count > 1 ? words->word[1] : "");
-        control_reply_error(&reply, CONTROL_UNKNOWN, "there is no command \"%s\"%s%s%s; see help",
-                            slice_escape(slice_string(asked), shown, sizeof(shown)),
-                            nearest != NULL ? "; did you mean \"" : "",
-                            nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+        char sentence[320];
+        control_command_unknown(words->word, words->count, nearest, sentence, sizeof(sentence));
+        control_reply_error(&reply, CONTROL_UNKNOWN, "%s", sentence);
     } else if (row->level > peer->level) {
         control_reply_error(&reply, CONTROL_DENIED,
                             "%s needs a socket of level %s, and this one is of level %s", row->name,
@@ -203,8 +209,7 @@ bool control_dispatch(const struct control_host *host, const struct control_peer
     } else if (take_arguments(&call, row, words, words_used, arguments, &reply)) {
         handlers[verb](&call, &reply);
         if (row->level > CONTROL_READ)
-            log_info("control: %s by %s: %s%.200s", row->name, peer->by, reply.ok ? "" : "refused: ",
-                     reply.sentence);
+            log_call(row, peer, &reply);
     }
     control_reply_write(&reply, call.json, out);
     *drain = call.drain;

@@ -32,7 +32,7 @@ void command_why(struct control_call *call, struct control_reply *reply)
     (void)value_format_percent(cohort_moves_at(bucket), moves);
     (void)value_format_percent(position.percent, now);
     reply->data = json_object();
-    (void)json_object_set_new(reply->data, "identity", json_stringn(identity.data, identity.len));
+    (void)json_object_set_new(reply->data, "identity", reply_text(identity));
     (void)json_object_set_new(
         reply->data, "arm",
         json_string(config->arms[candidate ? config->rollout.to : config->rollout.from].name));
@@ -66,10 +66,9 @@ static const char *const writes_names[] = { [WRITES_AUTO] = "auto",
 static json_t *wire_key(const struct key_place *place, struct slice key)
 {
     char wire[KEY_MAX];
-    char shown[KEY_MAX * 4 + 8];
 
     keyspace_compose(place, key, wire);
-    return json_string(slice_escape(slice_of(wire, place->wire_len), shown, sizeof(shown)));
+    return reply_text(slice_of(wire, place->wire_len));
 }
 
 /* What the key is for one arm. */

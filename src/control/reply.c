@@ -39,14 +39,69 @@ void control_reply_error(struct control_reply *reply, enum control_code code, co
     va_end(arguments);
 }
 
-/* A value in a table; bytes that are not for a terminal are escaped. */
+json_t *reply_text(struct slice text)
+{
+    json_t *value = json_stringn(text.data, text.len);
+    size_t size = 4 * text.len + 1;
+    char *shown;
+
+    if (value != NULL) /* it is UTF-8 */
+        return value;
+    shown = malloc(size);
+    if (shown == NULL)
+        return NULL;
+    value = json_string(slice_escape(text, shown, size));
+    free(shown);
+    return value;
+}
+
+/* C0, DEL, and C1 (U+0080 to U+009F, two bytes): what a terminal would obey. */
+static size_t control_length(const char *text)
+{
+    unsigned char c = (unsigned char)text[0];
+
+    if (c < 0x20 || c == 0x7f)
+        return 1;
+    return c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0 ? 2 : 0;
+}
+
+/* UTF-8 as it is, but for control characters; what is too long is cut between two characters. */
+static void cell_copy(const char *text, char *out, size_t size)
+{
+    size_t at = 0;
+
+    while (*text != '\0') {
+        size_t len = control_length(text);
+        size_t whole = 1;
+        if (len > 0) {
+            if (at + 4 * len + 1 > size)
+                break;
+            (void)slice_escape(slice_of(text, len), out + at, size - at);
+            at += strlen(out + at);
+            text += len;
+            continue;
+        }
+        while (((unsigned char)text[whole] & 0xc0) == 0x80)
+            whole++;
+        if (at + whole + 1 > size)
+            break;
+        memcpy(out + at, text, whole);
+        at += whole;
+        text += whole;
+    }
+    out[at] = '\0';
+}
+
+/* A value in a table. */
 static const char *cell_text(const json_t *value, char *out, size_t size)
 {
     if (value == NULL || json_is_null(value))
         return "-";
     if (json_is_string(value)) {
-        const char *text = json_string_value(value);
-        return text[0] == '\0' ? "-" : slice_escape(slice_string(text), out, size);
+        if (json_string_length(value) == 0)
+            return "-";
+        cell_copy(json_string_value(value), out, size);
+        return out;
     }
     if (json_is_integer(value))
         (void)snprintf(out, size, "%lld", (long long)json_integer_value(value));
@@ -55,6 +110,22 @@ static const char *cell_text(const json_t *value, char *out, size_t size)
     else
         (void)snprintf(out, size, "%s", json_is_true(value) ? "yes" : "no");
     return out;
+}
+
+/* Characters, which printf does not count. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+
+    for (; *text != '\0'; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void pad(struct evbuffer *out, size_t from, size_t to)
+{
+    if (from < to)
+        (void)evbuffer_add_printf(out, "%*s", (int)(to - from), "");
 }
 
 #define CELL 320u
@@ -74,7 +145,7 @@ static void write_rows(struct evbuffer *out, const json_t *rows, const struct ta
     json_array_foreach((json_t *)(uintptr_t)rows, index, row)
     {
         for (size_t c = 0; c < count; c++) {
-            size_t len = strlen(cell_text(json_object_get(row, columns[c].member), text, CELL));
+            size_t len = width_of(cell_text(json_object_get(row, columns[c].member), text, CELL));
             if (len > widths[c])
                 widths[c] = len;
         }
@@ -87,12 +158,14 @@ static void write_rows(struct evbuffer *out, const json_t *rows, const struct ta
         for (size_t c = 0; c < count; c++) {
             const json_t *value = json_object_get(row, columns[c].member);
             const char *shown = cell_text(value, text, CELL);
+            if (json_is_number(value) && c + 1 < count)
+                pad(out, width_of(shown), widths[c]);
+            (void)evbuffer_add(out, shown, strlen(shown));
             if (c + 1 == count)
-                (void)evbuffer_add_printf(out, "%s", shown);
-            else if (json_is_number(value))
-                (void)evbuffer_add_printf(out, "%*s  ", (int)widths[c], shown);
-            else
-                (void)evbuffer_add_printf(out, "%-*s  ", (int)widths[c], shown);
+                break;
+            if (!json_is_number(value))
+                pad(out, width_of(shown), widths[c]);
+            (void)evbuffer_add(out, "  ", 2);
         }
         (void)evbuffer_add_printf(out, "\n");
     }

@@ -67,8 +67,8 @@ void command_show_rollout(struct control_call *call, struct control_reply *reply
                                                           : percent_text(status->percent));
     (void)json_object_set_new(data, "stage_since", json_string(since));
     (void)json_object_set_new(data, "changed", json_string(changed));
-    (void)json_object_set_new(data, "by", json_string(status->by));
-    (void)json_object_set_new(data, "reason", json_string(status->reason));
+    (void)json_object_set_new(data, "by", reply_text(slice_string(status->by)));
+    (void)json_object_set_new(data, "reason", reply_text(slice_string(status->reason)));
     (void)json_object_set_new(data, "generation", json_integer((json_int_t)status->generation));
     (void)json_object_set_new(data, "activation", json_integer((json_int_t)status->activation));
     if (status->disagreement[0] != '\0')

@@ -111,10 +111,9 @@ static void print_completion(void)
                 stdout);
 }
 
-static int usage_error(const char *format, const char *what)
+static int usage_error(const char *sentence, const char *what)
 {
-    (void)fputs("crossfadectl: ", stderr);
-    (void)fprintf(stderr, "%s%s\n", format, what);
+    (void)fprintf(stderr, "crossfadectl: %s%s\n", sentence, what);
     (void)fputs("Try crossfadectl --help.\n", stderr);
     return EXIT_USAGE;
 }
@@ -213,11 +212,9 @@ static int run(const struct settings *settings, char **words, int count)
     }
     verb = control_command_find(words, (unsigned)count, &words_used, &nearest);
     if (verb < 0) {
-        char text[256];
-        (void)snprintf(text, sizeof(text), "%.64s%s%.64s\"%s%.40s%s", words[0], count > 1 ? " " : "",
-                       count > 1 ? words[1] : "", nearest != NULL ? "; did you mean \"" : "",
-                       nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
-        return usage_error("there is no command \"", text);
+        char sentence[320];
+        control_command_unknown(words, (unsigned)count, nearest, sentence, sizeof(sentence));
+        return usage_error(sentence, "");
     }
     row = &control_commands[verb];
     if (settings->reason != NULL && (row->options & OPTION_REASON) == 0)

@@ -1,5 +1,7 @@
 #include "crossfade/proto/control_commands.h"
 
+#include "crossfade/base/slice.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -107,7 +109,7 @@ static const char *find_nearest(char *const *words, unsigned count)
     for (int i = 0; i < VERB_COUNT; i++) {
         const char *name = control_commands[i].name;
         unsigned far = distance(strchr(name, ' ') != NULL ? two : words[0], name);
-        if (far < best) {
+        if (far < best && 2 * far <= strlen(name)) {
             best = far;
             nearest = name;
         }
@@ -131,4 +133,35 @@ int control_command_find(char *const *words, unsigned count, unsigned *words_use
     }
     *nearest = find_nearest(words, count);
     return -1;
+}
+
+/* What stands behind "show ", all of them. */
+static void list_shown(char *out, size_t size)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < VERB_COUNT && len < size; i++)
+        if (strncmp(control_commands[i].name, "show ", 5) == 0)
+            len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? ", " : "",
+                                    control_commands[i].name + 5);
+}
+
+void control_command_unknown(char *const *words, unsigned count, const char *nearest, char *out,
+                             size_t size)
+{
+    bool show = strcmp(words[0], "show") == 0;
+    char shown[80];
+    char list[160] = "";
+
+    if (show && nearest == NULL) {
+        list_shown(list, sizeof(list));
+        (void)snprintf(out, size, "show takes one of %s", list);
+        return;
+    }
+    (void)snprintf(list, sizeof(list), "%.64s%s%.64s", words[0], show && count > 1 ? " " : "",
+                   show && count > 1 ? words[1] : "");
+    (void)snprintf(out, size, "there is no command \"%s\"%s%s%s",
+                   slice_escape(slice_string(list), shown, sizeof(shown)),
+                   nearest != NULL ? "; did you mean \"" : "; see help",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 }

@@ -56,3 +56,8 @@ check_PROGRAMS += tests/fuzz/fuzz_state
 tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz_state.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_state_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_state_LDADD = $(UNIT_LIBS_rollout)
+
+check_PROGRAMS += tests/fuzz/fuzz_control_line
+tests_fuzz_fuzz_control_line_SOURCES = tests/fuzz/fuzz_control_line.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_control_line_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_control_line_LDADD = $(UNIT_LIBS_proto)

@@ -30,6 +30,9 @@ void control_reply_error(struct control_reply *reply, enum control_code code, co
 /* Writes it, with its empty line, and frees what it holds. */
 void control_reply_write(struct control_reply *reply, bool json, struct evbuffer *out);
 
+/* Text from a peer, which may be no UTF-8, as a value: then with escapes. NULL without memory. */
+json_t *reply_text(struct slice text);
+
 /* One column of a table: the member it shows, and its title. */
 struct table_column {
     const char *member; /* NULL ends the list */

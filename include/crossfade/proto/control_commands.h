@@ -70,6 +70,9 @@ extern const struct control_command control_commands[VERB_COUNT];
  */
 int control_command_find(char *const *words, unsigned count, unsigned *words_used,
                          const char **nearest);
+/* The sentence for whoever typed a command that there is not. */
+void control_command_unknown(char *const *words, unsigned count, const char *nearest, char *out,
+                             size_t size);
 const char *control_level_name(enum control_level level);
 
 #endif

@@ -2,6 +2,8 @@ check_PROGRAMS += tests/unit/test_proto
 TESTS += tests/unit/test_proto
 tests_unit_test_proto_SOURCES = \
     tests/unit/proto/http1_helpers.h \
+    tests/unit/proto/test_control_commands.c \
+    tests/unit/proto/test_control_line.c \
     tests/unit/proto/test_http1_chunked.c \
     tests/unit/proto/test_http1_request.c \
     tests/unit/proto/test_http1_response.c \
