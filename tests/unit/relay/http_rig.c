@@ -10,31 +10,50 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The linker puts these in the place of the C library's (local.mk: --wrap). */
+/* The linker puts these in the place of the real ones (local.mk: --wrap). */
 static unsigned long allocations;
+static unsigned starving;
+static unsigned asked;
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
+void *__real_slab_get(struct slab *slab);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_slab_get(struct slab *slab);
+
+static bool is_refused(void)
+{
+    return starving > 0 && ++asked % starving == 0;
+}
+
+void rig_starve(unsigned one_in)
+{
+    starving = one_in;
+}
+
+void *__wrap_slab_get(struct slab *slab)
+{
+    return is_refused() ? NULL : __real_slab_get(slab);
+}
 
 void *__wrap_malloc(size_t size)
 {
     allocations++;
-    return __real_malloc(size);
+    return is_refused() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
     allocations++;
-    return __real_calloc(count, size);
+    return is_refused() ? NULL : __real_calloc(count, size);
 }
 
 void *__wrap_realloc(void *memory, size_t size)
 {
     allocations++;
-    return __real_realloc(memory, size);
+    return is_refused() ? NULL : __real_realloc(memory, size);
 }
 
 unsigned long rig_allocations(void)

@@ -64,6 +64,8 @@ size_t rig_drain(struct http_rig *rig, int fd, bool *ended);
 /* The peer has closed, and nothing is left to be read. */
 bool rig_ended(struct http_rig *rig, int fd);
 
+/* From now on one in so many objects and pieces of memory cannot be had; 0: all can. */
+void rig_starve(unsigned one_in);
 /* Calls of malloc, calloc and realloc by our own code so far. */
 unsigned long rig_allocations(void);
 
