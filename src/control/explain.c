@@ -26,6 +26,13 @@ void command_why(struct control_call *call, struct control_reply *reply)
                             "there is no rollout: the configuration has no rollout section");
         return;
     }
+    if (identity.len == 0 || identity.len > COHORT_IDENTITY_MAX) {
+        control_reply_error(reply, CONTROL_USAGE,
+                            "an identity has 1 to %u bytes; a request without one is given the "
+                            "stable arm",
+                            COHORT_IDENTITY_MAX);
+        return;
+    }
     position = rollout_position(rollout);
     bucket = cohort_bucket(plan->cohort, identity);
     candidate = position.everyone || (position.active && cohort_in(bucket, position.percent));

@@ -13,18 +13,26 @@ void command_help(struct control_call *call, struct control_reply *reply)
         { "command", "COMMAND" }, { "level", "LEVEL" }, { "help", "WHAT IT DOES" }, { NULL, NULL }
     };
     json_t *rows = json_array();
+    char asked[64] = "";
 
+    if (call->count > 0)
+        (void)snprintf(asked, sizeof(asked), "%s%s%s", call->arguments[0],
+                       call->count > 1 ? " " : "", call->count > 1 ? call->arguments[1] : "");
     for (int i = 0; i < VERB_COUNT; i++) {
         const struct control_command *row = &control_commands[i];
         char name[64];
-        if (call->count > 0 && strncmp(row->name, call->arguments[0],
-                                       strlen(call->arguments[0])) != 0)
+        if (strncmp(row->name, asked, strlen(asked)) != 0)
             continue;
         (void)snprintf(name, sizeof(name), "%s%s%s", row->name,
                        row->arguments[0] != '\0' ? " " : "", row->arguments);
         (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "command", name, "level",
                                                     control_level_name(row->level), "help",
                                                     row->help));
+    }
+    if (json_array_size(rows) == 0) {
+        json_decref(rows);
+        control_reply_error(reply, CONTROL_USAGE, "there is no such command; help lists them");
+        return;
     }
     reply->data = rows;
     reply->columns = columns;

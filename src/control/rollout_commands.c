@@ -1,6 +1,7 @@
 #include "crossfade/base/clock.h"
 #include "crossfade/conf/values.h"
 #include "crossfade/control/commands.h"
+#include "crossfade/rollout/audit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -161,20 +162,21 @@ void command_show_events(struct control_call *call, struct control_reply *reply)
         { "time", "TIME" }, { "verb", "CHANGE" },   { "now", "STATE AFTER IT" },
         { "by", "BY" },     { "reason", "REASON" }, { NULL, NULL }
     };
+    const struct rollout *rollout = rollout_of(call, reply);
     uint64_t wanted = EVENTS_DEFAULT;
     char path[4096];
     char *text;
     size_t len = 0;
     json_t *rows;
 
-    if (rollout_of(call, reply) == NULL)
+    if (rollout == NULL)
         return;
     if (call->count > 0 && (!slice_to_u64(slice_string(call->arguments[0]), &wanted) ||
                             wanted == 0 || wanted > EVENTS_MAX)) {
         control_reply_error(reply, CONTROL_USAGE, "COUNT is a number from 1 to %u", EVENTS_MAX);
         return;
     }
-    (void)snprintf(path, sizeof(path), "%s/audit.log", config_of(call)->process.state_dir);
+    (void)snprintf(path, sizeof(path), "%s/" AUDIT_FILE, rollout_folder(rollout));
     text = read_end(path, &len);
     rows = json_array();
     /* From the last line to the first, as many as are wanted. */

@@ -29,13 +29,14 @@ struct control_socket {
     struct event *event;
     enum control_level level;
     bool wanted; /* by the configuration that is being put in force */
+    unsigned talk_count;
 };
 
 struct control_talk {
     LIST_ENTRY(control_talk) link;
     struct control_sockets *sockets;
+    struct control_socket *socket; /* NULL once that is gone: then it only ends */
     struct bufferevent *stream;
-    enum control_level level;
     char by[96];
     bool closing;
     bool shutdown; /* once the reply is out */
@@ -47,15 +48,26 @@ struct control_sockets {
     const struct control_host *host;
     LIST_HEAD(, control_socket) listening;
     LIST_HEAD(, control_talk) talks;
-    unsigned talk_count;
 };
 
 static void talk_close(struct control_talk *talk)
 {
     LIST_REMOVE(talk, link);
-    talk->sockets->talk_count--;
+    if (talk->socket != NULL)
+        talk->socket->talk_count--;
     bufferevent_free(talk->stream);
     free(talk);
+}
+
+/* A shutdown was taken, so it comes, also when the one who asked did not wait for the reply. */
+static void stop_if_asked(struct control_talk *talk)
+{
+    const struct control_host *host = talk->sockets->host;
+
+    if (talk->shutdown) {
+        talk->shutdown = false;
+        host->shutdown(host->context, talk->drain);
+    }
 }
 
 /* "alice (uid 1000, pid 4711)", as the kernel knows it. */
@@ -83,11 +95,12 @@ static void refuse(struct control_talk *talk, const char *sentence)
 static void run_line(struct control_talk *talk, struct slice line)
 {
     const struct control_host *host = talk->sockets->host;
-    const struct control_peer peer = { talk->level, talk->by };
     struct control_words words;
     const char *why;
 
-    while (!talk->shutdown) {
+    /* A reload may change the level, or end the talk. */
+    while (!talk->shutdown && talk->socket != NULL) {
+        const struct control_peer peer = { talk->socket->level, talk->by };
         switch (control_line_next(&line, &words, &why)) {
         case CONTROL_LINE_OK:
             talk->shutdown = control_dispatch(host, &peer, &words,
@@ -105,14 +118,9 @@ static void run_line(struct control_talk *talk, struct slice line)
 /* The output is gone: close, or stop the daemon, if that was waited for. */
 static void after_output(struct control_talk *talk)
 {
-    const struct control_host *host = talk->sockets->host;
-
     if (evbuffer_get_length(bufferevent_get_output(talk->stream)) > 0)
         return;
-    if (talk->shutdown) {
-        talk->shutdown = false;
-        host->shutdown(host->context, talk->drain);
-    }
+    stop_if_asked(talk);
     if (talk->closing)
         talk_close(talk);
 }
@@ -170,6 +178,7 @@ static void on_end(struct bufferevent *stream, short what, void *context)
         talk->closing = true;
         return;
     }
+    stop_if_asked(talk);
     talk_close(talk);
 }
 
@@ -184,7 +193,7 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
     (void)what;
     if (accepted < 0)
         return;
-    talk = sockets->talk_count < CONTROL_PEERS_MAX ? calloc(1, sizeof(*talk)) : NULL;
+    talk = socket->talk_count < CONTROL_PEERS_MAX ? calloc(1, sizeof(*talk)) : NULL;
     if (talk != NULL)
         talk->stream = bufferevent_socket_new(sockets->base, accepted, BEV_OPT_CLOSE_ON_FREE);
     if (talk == NULL || talk->stream == NULL) {
@@ -195,10 +204,10 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
         return;
     }
     talk->sockets = sockets;
-    talk->level = socket->level;
+    talk->socket = socket;
     name_peer(accepted, talk->by, sizeof(talk->by));
     LIST_INSERT_HEAD(&sockets->talks, talk, link);
-    sockets->talk_count++;
+    socket->talk_count++;
     bufferevent_setcb(talk->stream, on_read, on_written, on_end, talk);
     bufferevent_setwatermark(talk->stream, EV_READ, 0, 2 * CONTROL_LINE_MAX);
     (void)bufferevent_set_timeouts(talk->stream, NULL, &write_timeout);
@@ -219,8 +228,27 @@ struct control_sockets *control_sockets_create(struct event_base *base,
     return sockets;
 }
 
+/*
+ * Who came over a socket that is no more has no level any more. One of them may be the very talk whose
+ * reload is being carried out, so each ends after its output, in a turn of the loop of its own.
+ */
+static void end_talks(struct control_socket *socket)
+{
+    struct control_talk *talk;
+
+    LIST_FOREACH(talk, &socket->sockets->talks, link)
+    if (talk->socket == socket) {
+        talk->socket = NULL;
+        talk->closing = true;
+        (void)bufferevent_disable(talk->stream, EV_READ);
+        bufferevent_trigger(talk->stream, EV_WRITE,
+                            BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+    }
+}
+
 static void socket_close(struct control_socket *socket)
 {
+    end_talks(socket);
     LIST_REMOVE(socket, link);
     if (socket->event != NULL)
         event_free(socket->event);

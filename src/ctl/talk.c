@@ -76,6 +76,8 @@ static enum talk_verdict send_line(int fd, const char *line, uint64_t until, cha
         if (!wait_for(fd, POLLOUT, until))
             return TALK_TIMEOUT;
         n = send(fd, line + sent, len - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EPIPE)
+            return TALK_OK; /* it may have said why before it closed */
         if (n < 0 && errno != EINTR) {
             (void)snprintf(error, error_size, "the daemon closed the connection: %s",
                            strerror(errno));

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ struct rollout {
     struct audit *audit;
     int folder;
     int lock;
+    char *path; /* of the folder, whatever a later configuration says */
     bool state_owed; /* the state in effect is not the one in the file */
 };
 
@@ -178,7 +180,7 @@ enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout
             text, text_size,
             "Nothing was changed, because the change could not be made durable: %s in %s. "
             "Make room or repair the disk, then try again.",
-            fault, machine->config->process.state_dir);
+            fault, rollout->path);
         return ROLLOUT_NO_DISK;
     }
     machine_describe(machine->config, &machine->saved, text, text_size);
@@ -188,7 +190,7 @@ enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout
     (void)snprintf(text + len, text_size - len,
                    " This is in effect, but not on disk: %s in %s. It is tried again until then; a "
                    "daemon that starts before goes on with the state of before.",
-                   fault, machine->config->process.state_dir);
+                   fault, rollout->path);
     return ROLLOUT_NO_DISK;
 }
 
@@ -228,6 +230,11 @@ void rollout_reconfigure(struct rollout *rollout, const struct config *config)
 const struct rollout_status *rollout_status(const struct rollout *rollout)
 {
     return &rollout->machine.saved.status;
+}
+
+const char *rollout_folder(const struct rollout *rollout)
+{
+    return rollout->path;
 }
 
 struct cohort_position rollout_position(const struct rollout *rollout)
@@ -366,8 +373,9 @@ struct rollout *rollout_open(const struct config *config, char *error, size_t er
     struct rollout *rollout = calloc(1, sizeof(*rollout));
     const char *path = config->process.state_dir;
 
-    if (rollout == NULL) {
+    if (rollout == NULL || (rollout->path = strdup(path)) == NULL) {
         (void)snprintf(error, error_size, "out of memory");
+        free(rollout);
         return NULL;
     }
     ensure(config->rollout.present);
@@ -396,5 +404,6 @@ void rollout_close(struct rollout *rollout)
         (void)close(rollout->lock);
     if (rollout->folder >= 0)
         (void)close(rollout->folder);
+    free(rollout->path);
     free(rollout);
 }

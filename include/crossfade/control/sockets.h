@@ -6,6 +6,7 @@
 
 #include "crossfade/control/control.h"
 
+/* At once, over each socket: those who may only read cannot keep out those who operate. */
 #define CONTROL_PEERS_MAX 64u
 
 struct control_sockets;

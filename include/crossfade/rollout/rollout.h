@@ -139,6 +139,8 @@ void rollout_reconfigure(struct rollout *rollout, const struct config *config);
 bool rollout_settle(struct rollout *rollout);
 
 const struct rollout_status *rollout_status(const struct rollout *rollout);
+/* Where its files are: process.state_dir as it was when it was opened. */
+const char *rollout_folder(const struct rollout *rollout);
 struct cohort_position rollout_position(const struct rollout *rollout);
 const char *rollout_state_name(enum rollout_state state);
 
