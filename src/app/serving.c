@@ -149,6 +149,10 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
     char error[512];
 
     text[0] = '\0';
+    if (swap && app->draining) {
+        say(&report, "not reloaded: the daemon is stopping");
+        return false;
+    }
     if (!load(app, &config, &report))
         return false;
     if (!swap) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Connections taken from one socket in one turn: the others wait no longer than for these. */
@@ -65,6 +66,14 @@ static void stop_accepting(struct worker_thread *thread)
     free(thread->accepting);
     thread->accepting = NULL;
     thread->accepting_count = 0;
+}
+
+/* Who comes now is refused, and goes to another daemon, rather than wait for one that is stopping. */
+static void refuse_connections(struct worker_thread *thread)
+{
+    for (size_t i = 0; i < thread->accepting_count; i++)
+        (void)shutdown(event_get_fd(thread->accepting[i].event), SHUT_RDWR);
+    stop_accepting(thread);
 }
 
 static bool accept_from(struct worker_thread *thread, const struct worker_order *order)
@@ -139,7 +148,7 @@ static void begin_drain(struct worker_thread *thread)
 
     if (worker->draining)
         return;
-    stop_accepting(thread);
+    refuse_connections(thread);
     worker->draining = true;
     if (worker->mc != NULL)
         mc_plane_drain(worker->mc);

@@ -26,6 +26,13 @@ static void answer(struct evhttp_request *request, int status, const char *reaso
     (void)evhttp_add_header(headers, "Content-Type", type);
     (void)evhttp_add_header(headers, "Cache-Control", "no-store");
     (void)evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+    /* libevent would send the body of a HEAD too, and break the framing. */
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD && body != NULL) {
+        char length[24];
+        (void)snprintf(length, sizeof(length), "%zu", evbuffer_get_length(body));
+        (void)evhttp_add_header(headers, "Content-Length", length);
+        (void)evbuffer_drain(body, evbuffer_get_length(body));
+    }
     evhttp_send_reply(request, status, reason, body);
 }
 

@@ -3,6 +3,7 @@ import json
 import os
 
 import harness
+import prometheus
 
 
 class Reply:
@@ -67,7 +68,10 @@ class Test(harness.Test):
         self.stable = self.backend("py2")
         self.candidate = self.backend("py3")
         config = harness.web_config(self.stable, self.candidate)
-        config["cache"] = harness.cache_config(self.memcached(), self.memcached())["cache"]
+        self.servers = [self.memcached(), self.memcached()]
+        for server in self.servers:
+            self.addCleanup(server.kill)  # by SIGTERM each takes a second
+        config["cache"] = harness.cache_config(*self.servers)["cache"]
         config["control"]["sockets"] += [
             {"path": "@dir@/operate.sock", "level": "operate", "mode": "0660"},
             {"path": "@dir@/read.sock", "level": "read", "mode": "0666"}]
@@ -81,3 +85,13 @@ class Test(harness.Test):
         talk = Talk(os.path.join(self.folder, level + ".sock"), timeout)
         self.addCleanup(talk.close)
         return talk
+
+
+def metrics(daemon):
+    """Everything of /metrics, checked, and the head of the answer."""
+    wire = daemon.wire("admin")
+    wire.send(b"GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    head, body = wire.rest().split(b"\r\n\r\n", 1)
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise AssertionError(head)
+    return prometheus.parse(body), head + b"\r\n"

@@ -223,10 +223,8 @@ class Formulas(control_talk.Test):
         self.assertIn("promoted", talk.ok("why u --json").json["because"])
 
     def test_explain_names_the_entry_and_the_server(self):
-        config = self.everything()
-        first, second = self.memcached(), self.memcached()
-        config["cache"]["servers"] = [first.address, second.address]
-        daemon = self.daemon(config)
+        daemon = self.daemon(self.everything())
+        first, second = self.servers
         talk = self.talk()
         wires = {first.address: first.wire(), second.address: second.wire()}
         prefix = talk.ok("show arms --json").json[1]["prefix"].encode()
