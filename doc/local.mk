@@ -5,4 +5,5 @@ dist_man_MANS += \
     doc/crossfade.8
 
 dist_doc_DATA += \
-    doc/rollout.md
+    doc/rollout.md \
+    doc/web-plane.md
