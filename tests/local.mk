@@ -20,6 +20,7 @@ include tests/unit/proto/local.mk
 include tests/unit/conf/local.mk
 include tests/unit/route/local.mk
 include tests/unit/rollout/local.mk
+include tests/unit/net/local.mk
 include tests/unit/relay/local.mk
 include tests/unit/control/local.mk
 endif

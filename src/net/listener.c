@@ -120,6 +120,26 @@ static bool port_is_free(const struct address *address, const char *name, char *
     return is_free;
 }
 
+static bool is_ours(const struct listener *listener)
+{
+    struct stat found;
+
+    return lstat(listener->address.u.un.sun_path, &found) == 0 &&
+           found.st_dev == listener->device && found.st_ino == listener->inode;
+}
+
+/* Which file it is, so that only that one is removed. */
+static void remember_path(struct listener *listener)
+{
+    struct stat made;
+
+    listener->unlink_path = lstat(listener->address.u.un.sun_path, &made) == 0;
+    if (listener->unlink_path) {
+        listener->device = made.st_dev;
+        listener->inode = made.st_ino;
+    }
+}
+
 struct listener *listener_open(const struct config_listener *config, unsigned workers, char *error,
                                size_t error_size)
 {
@@ -147,7 +167,8 @@ struct listener *listener_open(const struct config_listener *config, unsigned wo
                 (void)snprintf(error, error_size, "%s: %s", listener->name, strerror(errno));
         } else if (is_unix) {
             listener->fds[0] = open_unix(config, &listener->address, error, error_size);
-            listener->unlink_path = listener->fds[0] >= 0;
+            if (listener->fds[0] >= 0)
+                remember_path(listener);
         } else {
             listener->fds[i] = open_tcp(config, &listener->address, error, error_size);
         }
@@ -163,11 +184,12 @@ void listener_close(struct listener *listener)
 {
     if (listener == NULL)
         return;
+    /* While it is open its inode is nobody else's. */
+    if (listener->unlink_path && is_ours(listener))
+        (void)unlink(listener->address.u.un.sun_path);
     for (unsigned i = 0; listener->fds != NULL && i < listener->workers; i++)
         if (listener->fds[i] >= 0)
             (void)close(listener->fds[i]);
-    if (listener->unlink_path)
-        (void)unlink(listener->address.u.un.sun_path);
     free(listener->fds);
     free(listener->name);
     free(listener);

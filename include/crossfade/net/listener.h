@@ -11,13 +11,16 @@
 #include "crossfade/net/address.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 struct listener {
     char *name;       /* as configured */
     struct address address;
     int *fds;         /* one a worker */
     unsigned workers;
-    bool unlink_path; /* a unix socket that this process made */
+    bool unlink_path; /* a unix socket that this process made; it is this file: */
+    dev_t device;
+    ino_t inode;
 };
 
 /*
@@ -26,6 +29,10 @@ struct listener {
  */
 struct listener *listener_open(const struct config_listener *config, unsigned workers, char *error,
                                size_t error_size) MUST_CHECK;
+/*
+ * Takes the path of a unix socket away, unless another process has put its own there since (a daemon
+ * that takes over while this one still drains).
+ */
 void listener_close(struct listener *listener);
 
 /* Accepts one connection from a non-blocking listening socket; -1 with errno. Sets TCP_NODELAY. */
