@@ -28,22 +28,21 @@ struct treatment {
 struct keyspace {
     struct arm *arms;
     size_t arm_count;
-    struct rules *rules; /* NULL: there are none, and no walk */
+    struct rules *rules;          /* NULL: there are none, and no walk */
     struct treatment *treatments; /* [0] the defaults, [1 + i] rule i */
     bool refuse_long;
 };
 
-/* -- Making -------------------------------------------------------------------------------------- */
+/* -- Making ------------------------------------------------------------------------------------ */
 
 /*
- * A prefix holds no '.' before the one behind the namespace and no ':' before its last byte, so none
- * of two different prefixes is the beginning of the other.
+ * A prefix holds no '.' before the one behind the namespace and no ':' before its last byte, so
+ * none of two different prefixes is the beginning of the other.
  */
 static bool make_prefix(struct arm *arm, const char *namespace, uint64_t generation)
 {
     char digits[GENERATION_DIGITS + 1];
-    size_t digit_count =
-        (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, generation);
+    size_t digit_count = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, generation);
     size_t name_len = strlen(namespace);
     size_t len = name_len + 1 + digit_count + 1;
     size_t padding = (3 - len % 3) % 3;
@@ -77,8 +76,7 @@ static bool find_others(struct keyspace *keyspace, size_t self)
     for (size_t i = 0; i < keyspace->arm_count; i++) {
         bool known = slice_equal(keyspace->arms[i].prefix, arm->prefix);
         for (size_t j = 0; j < arm->other_count && !known; j++)
-            known = slice_equal(keyspace->arms[i].prefix,
-                                keyspace->arms[arm->others[j]].prefix);
+            known = slice_equal(keyspace->arms[i].prefix, keyspace->arms[arm->others[j]].prefix);
         if (!known)
             arm->others[arm->other_count++] = (unsigned)i;
     }
@@ -143,7 +141,7 @@ void keyspace_destroy(struct keyspace *keyspace)
     free(keyspace);
 }
 
-/* -- Using --------------------------------------------------------------------------------------- */
+/* -- Using ------------------------------------------------------------------------------------- */
 
 static bool is_digit(char c)
 {
@@ -188,8 +186,8 @@ enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, s
     const struct treatment *treatment = &keyspace->treatments[rule + 1];
 
     ensure(arm < keyspace->arm_count);
-    place->prefix = treatment->scope == SCOPE_SHARED ? slice_of(NULL, 0)
-                                                     : keyspace->arms[arm].prefix;
+    place->prefix =
+        treatment->scope == SCOPE_SHARED ? slice_of(NULL, 0) : keyspace->arms[arm].prefix;
     place->wire_len = place->prefix.len + key.len;
     place->hashed = false;
     place->scope = treatment->scope;

@@ -99,8 +99,8 @@ static struct place place_of(struct misses *misses, struct slice key)
 }
 
 /*
- * Only the marks are shared and each stands for itself: relaxed order is enough. When two threads meet
- * in one entry, one of the two misses is lost.
+ * Only the marks are shared and each stands for itself: relaxed order is enough. When two threads
+ * meet in one entry, one of the two misses is lost.
  */
 void misses_record(struct misses *misses, struct slice wire_key, uint64_t now)
 {
@@ -136,9 +136,8 @@ bool misses_take(struct misses *misses, struct slice wire_key, uint64_t now)
 
         if ((mark & ~TIME_MASK) != place.tag)
             continue;
-        taken = atomic_compare_exchange_strong_explicit(&entry->mark, &mark, 0,
-                                                        memory_order_relaxed,
-                                                        memory_order_relaxed) &&
+        taken = atomic_compare_exchange_strong_explicit(
+                    &entry->mark, &mark, 0, memory_order_relaxed, memory_order_relaxed) &&
                 age_of(mark, now) <= WINDOW_UNITS;
     }
     return taken;

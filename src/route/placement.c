@@ -38,10 +38,10 @@ static bool choose_hash(memcached_st *servers, enum config_hash hash)
 }
 
 /*
- * The library's answers depend on the order in which it is told: weighted ketama brings MD5 with it,
- * so another hash has to come after; the ring of `consistent` is made with the hash of that moment, so
- * there the hash comes first, and it stays unweighted when its servers were there before. This is the
- * order of pylibmc; php-memcached's differs in one case, `consistent` with weights.
+ * The library's answers depend on the order in which it is told: weighted ketama brings MD5 with
+ * it, so another hash has to come after; the ring of `consistent` is made with the hash of that
+ * moment, so there the hash comes first; and its servers were added before, since one with a weight
+ * would make the ring a weighted one that is named otherwise (`ketama`).
  */
 static bool choose_distribution(memcached_st *servers, const struct config_cache *cache)
 {

@@ -7,17 +7,17 @@
 /*
  * The patterns "ab", "abcd*" and "abce*":
  *
- *     node 0 ""  --a--> node 1 "b" (exact: rule 0) --c--> node 2 "" --d--> node 3 "" (prefix: rule 1)
- *                                                                   --e--> node 4 "" (prefix: rule 2)
+ *     node 0 "ab", exact: rule 0 --c--> node 1 "" --d--> node 2 "", prefix: rule 1
+ *                                                 --e--> node 3 "", prefix: rule 2
  *
- * The children of a node lie side by side in `nodes`, the bytes that lead to them side by side at the
- * same places in `heads`. A node's label is what follows its head byte; it is a part of the pattern
- * that the node was made from, kept in `text`.
+ * The children of a node lie side by side in `nodes`, the bytes that lead to them side by side at
+ * the same places in `heads`. A node's label is what follows its head byte; it is a part of the
+ * pattern that the node was made from, kept in `text`.
  */
 #define NO_RULE INT_MAX
 
 struct node {
-    uint32_t label; /* offset in text */
+    uint32_t label;    /* offset in text */
     uint32_t children; /* index of the first */
     uint16_t label_len;
     uint16_t child_count;
@@ -76,8 +76,8 @@ static void first_rule(int *slot, int rule)
 }
 
 /*
- * Makes node `at` from its range and appends its children, with theirs still to be made, to the lists.
- * Returns the new number of nodes.
+ * Makes node `at` from its range and appends its children, with theirs still to be made, to the
+ * lists. Returns the new number of nodes.
  */
 static size_t make_node(struct rules *rules, struct range *ranges, const struct pattern *patterns,
                         size_t at, size_t count)

@@ -80,7 +80,9 @@ class Conformance(harness.Test):
         return self.real.port if server == "memcached" else self.crossfade.port(server)
 
     def wire_of(self, server):
-        return harness.Wire(self.address_of(server))
+        wire = harness.Wire(self.address_of(server))
+        self.addCleanup(wire.close)
+        return wire
 
     def talk(self, server):
         if server not in self.talks:
@@ -312,7 +314,6 @@ class Stream(Conformance):
     def ask(self, server, data, cut):
         """Sends and reads at once, as neither side holds all of it."""
         wire = self.wire_of(server)
-        self.addCleanup(wire.close)
         at = 0
         end = time.monotonic() + 60
         reply = bytearray()

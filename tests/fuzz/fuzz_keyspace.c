@@ -52,14 +52,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ensure(wire[place.wire_len] == '\r');
         ensure(slice_starts(slice_of(wire, place.wire_len), place.prefix));
         ensure(place.prefix.len == 0 || place.prefix.data == keyspace_prefix(keyspace, arm).data);
-        ensure(place.hashed ||
-               slice_equal(slice_of(wire + place.prefix.len, place.wire_len - place.prefix.len),
-                           key));
+        ensure(
+            place.hashed ||
+            slice_equal(slice_of(wire + place.prefix.len, place.wire_len - place.prefix.len), key));
         /* Without a prefix it must not lie where an arm with one has its entries. */
         for (unsigned other = 0; other < 3 && place.prefix.len == 0; other++)
             ensure(keyspace_prefix(keyspace, other).len == 0 ||
-                   !slice_starts(slice_of(wire, place.wire_len),
-                                 keyspace_prefix(keyspace, other)));
+                   !slice_starts(slice_of(wire, place.wire_len), keyspace_prefix(keyspace, other)));
         break;
     }
     keyspace_destroy(keyspace);

@@ -1,8 +1,8 @@
 /*
  * The rules of `cache.keys` compiled: which of them is the first, in the file's order, that a key
  * matches, exact and prefix rules alike. A tree over the bytes of the patterns with runs of bytes
- * pressed into one node, so that a match costs a walk along the key and not one comparison per rule.
- * Never changed after it was made.
+ * pressed into one node, so that a match costs a walk along the key and not one comparison per
+ * rule. Never changed after it was made.
  */
 #ifndef CROSSFADE_ROUTE_RULES_H
 #define CROSSFADE_ROUTE_RULES_H

@@ -10,10 +10,16 @@
 static char *const names[ARMS] = { "", "py3", "p", "py", "web-4f2c1e_" };
 static struct config_arm arms[ARMS];
 static struct config_rule rules[] = {
-    { .match = (char[]){ "lock:" }, .prefix = true, .scope = SCOPE_SHARED, .guard = true,
+    { .match = (char[]){ "lock:" },
+      .prefix = true,
+      .scope = SCOPE_SHARED,
+      .guard = true,
       .coherence = COHERENCE_FANOUT },
-    { .match = (char[]){ "json:" }, .prefix = true, .scope = SCOPE_ISOLATED,
-      .coherence = COHERENCE_NONE, .writes = WRITES_MUTATE },
+    { .match = (char[]){ "json:" },
+      .prefix = true,
+      .scope = SCOPE_ISOLATED,
+      .coherence = COHERENCE_NONE,
+      .writes = WRITES_MUTATE },
 };
 
 static struct config make_config(size_t rule_count, enum config_long_keys long_keys)
@@ -148,9 +154,9 @@ Test(keyspace, no_key_passes_250_bytes_with_its_prefix)
                 cr_assert(slice_starts(bytes_of(&wire), keyspace_prefix(keyspace, 1)));
                 cr_assert_eq(wire.place.hashed, prefix_len + len > KEY_MAX);
                 digest_of(client, form);
-                cr_assert(slice_equal(
-                    slice_of(wire.data + prefix_len, wire.place.wire_len - prefix_len),
-                    wire.place.hashed ? slice_string(form) : client));
+                cr_assert(
+                    slice_equal(slice_of(wire.data + prefix_len, wire.place.wire_len - prefix_len),
+                                wire.place.hashed ? slice_string(form) : client));
             }
             keyspace_destroy(keyspace);
         }
@@ -190,18 +196,20 @@ Test(keyspace, the_reserved_form_is_refused_without_a_prefix_only)
         const char *key;
         bool reserved;
     } table[] = {
-        { "a.1:", true },      { "a.1:x", true },     { "py3.1:k", true },
-        { "A-_9.007:k", true }, { "-.0:", true },     { "a.18446744073709551616:", true },
-        { "a.1", false },      { "a.:", false },      { "a.:x", false },     { ".1:", false },
-        { "a.1x:", false },    { "a.1;", false },     { "a..1:", false },    { "a.1.2:", false },
-        { "a b.1:", false },   { "a:b.1:", false },   { "a", false },        { ".", false },
-        { ":", false },        { "a.", false },       { "\xc3\xa4.1:", false }, { "a. 1:", false },
-        { "a.-1:", false },    { "a.+1:", false },    { "aa.11:bb.22:", true },
+        { "a.1:", true },         { "a.1:x", true },   { "py3.1:k", true },
+        { "A-_9.007:k", true },   { "-.0:", true },    { "a.18446744073709551616:", true },
+        { "a.1", false },         { "a.:", false },    { "a.:x", false },
+        { ".1:", false },         { "a.1x:", false },  { "a.1;", false },
+        { "a..1:", false },       { "a.1.2:", false }, { "a b.1:", false },
+        { "a:b.1:", false },      { "a", false },      { ".", false },
+        { ":", false },           { "a.", false },     { "\xc3\xa4.1:", false },
+        { "a. 1:", false },       { "a.-1:", false },  { "a.+1:", false },
+        { "aa.11:bb.22:", true },
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         struct slice key = slice_string(table[i].key);
-        cr_assert_eq(wire_of(keyspace, 0, key).verdict,
-                     table[i].reserved ? KEY_RESERVED : KEY_OK, "%s", table[i].key);
+        cr_assert_eq(wire_of(keyspace, 0, key).verdict, table[i].reserved ? KEY_RESERVED : KEY_OK,
+                     "%s", table[i].key);
         cr_assert_eq(wire_of(keyspace, 1, key).verdict, KEY_OK, "%s", table[i].key);
     }
     keyspace_destroy(keyspace);
@@ -210,8 +218,9 @@ Test(keyspace, the_reserved_form_is_refused_without_a_prefix_only)
 /* A rule can make a key shared that looks like an arm's entry; it must not reach that entry. */
 Test(keyspace, the_reserved_form_is_refused_in_shared_scope)
 {
-    struct config_rule shared[] = { { .match = (char[]){ "" }, .prefix = true,
-                                      .scope = SCOPE_SHARED } };
+    struct config_rule shared[] = {
+        { .match = (char[]){ "" }, .prefix = true, .scope = SCOPE_SHARED }
+    };
     struct config config = make_config(0, LONG_KEYS_HASH);
     struct keyspace *keyspace;
 
@@ -285,7 +294,7 @@ Test(keyspace, the_others_are_every_other_prefix_once)
     keyspace_destroy(keyspace);
 }
 
-/* -- No two arms or keys ever name one entry ------------------------------------------------------ */
+/* -- No two arms or keys ever name one entry --------------------------------------------------- */
 
 struct entry {
     char wire[KEY_MAX];
@@ -310,9 +319,10 @@ static int compare_entries(const void *left, const void *right)
 /* Keys that were made to be mistaken for others: prefixes of arms, digests, and both together. */
 static size_t adversarial_key(uint64_t *state, char *key)
 {
-    static const char *const parts[] = { "py3", "p",  "py", "web-4f2c1e_", ".",  ":", "#", "0",
-                                         "1",   "01", "2",  "lock:",       "json:", "a", "",
-                                         "py3.1:", "p.0001:", "p.001:", "py.02:", "py.002:" };
+    static const char *const parts[] = { "py3",    "p",       "py",     "web-4f2c1e_", ".",
+                                         ":",      "#",       "0",      "1",           "01",
+                                         "2",      "lock:",   "json:",  "a",           "",
+                                         "py3.1:", "p.0001:", "p.001:", "py.02:",      "py.002:" };
     size_t len = 0;
     unsigned count = 1 + random_below(state, 5);
 
@@ -343,9 +353,9 @@ Test(keyspace, two_keys_never_name_one_entry, .timeout = 60)
 {
     enum { COUNT = 60000 };
     struct entry *entries = calloc(COUNT, sizeof(*entries));
-    static const uint64_t generations[][ARMS] = {
-        { 1, 1, 1, 1, 1 }, { 1, 2, 1, 10, 1 }, { 9, 11, 100, 1, 2 }
-    };
+    static const uint64_t generations[][ARMS] = { { 1, 1, 1, 1, 1 },
+                                                  { 1, 2, 1, 10, 1 },
+                                                  { 9, 11, 100, 1, 2 } };
     struct config config = make_config(2, LONG_KEYS_HASH);
     size_t count = 0;
     unsigned equal = 0, hashed = 0;

@@ -13,8 +13,9 @@ static struct slice numbered(char out[32], unsigned n)
 
 Test(misses, a_size_is_rounded_up)
 {
-    static const unsigned sizes[][2] = { { 0, 64 },     { 64, 64 },       { 65, 128 },
-                                         { 1000, 1024 }, { 65536, 65536 } };
+    static const unsigned sizes[][2] = {
+        { 0, 64 }, { 64, 64 }, { 65, 128 }, { 1000, 1024 }, { 65536, 65536 }
+    };
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct misses *misses = misses_create(sizes[i][0]);
         cr_assert_eq(misses_entries(misses), sizes[i][1]);
@@ -94,7 +95,7 @@ Test(misses, the_oldest_gives_way)
     misses_destroy(misses);
 }
 
-/* -- Threads -------------------------------------------------------------------------------------- */
+/* -- Threads ----------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 30, KEYS = 4000 };
 
@@ -123,8 +124,8 @@ static void *work(void *argument)
 }
 
 /*
- * Two threads that record a key at once may each make an entry of it. Here the entries are recorded by
- * one thread, so that more takes than keys are a miss that was taken twice.
+ * Two threads that record a key at once may each make an entry of it. Here the entries are recorded
+ * by one thread, so that more takes than keys are a miss that was taken twice.
  */
 static void *take_all(void *argument)
 {

@@ -14,14 +14,18 @@ struct server {
 };
 
 static const struct server weighted[] = {
-    { "10.0.1.1", 11211, 600 }, { "10.0.1.2", 11211, 300 }, { "10.0.1.3", 11212, 200 },
+    { "10.0.1.1", 11211, 600 }, { "10.0.1.2", 11211, 300 },         { "10.0.1.3", 11212, 200 },
     { "10.0.1.4", 11211, 350 }, { "cache-5.example", 11213, 1000 }, { "10.0.1.6", 11211, 1 },
 };
 static const struct server equal[] = {
-    { "10.0.1.1", 11211, 1 }, { "10.0.1.2", 11211, 1 }, { "cache-3", 11300, 1 },
+    { "10.0.1.1", 11211, 1 },
+    { "10.0.1.2", 11211, 1 },
+    { "cache-3", 11300, 1 },
 };
 static const struct server sockets[] = {
-    { "/run/memcached/a.sock", 0, 1 }, { "/run/memcached/b.sock", 0, 2 }, { "10.0.1.1", 11211, 1 },
+    { "/run/memcached/a.sock", 0, 1 },
+    { "/run/memcached/b.sock", 0, 2 },
+    { "10.0.1.1", 11211, 1 },
 };
 
 #define SERVERS_MAX 8u
@@ -32,13 +36,12 @@ static struct config make_config(const struct server *servers, size_t count,
 {
     for (size_t i = 0; i < count; i++) {
         char *host = (char *)(uintptr_t)servers[i].host;
-        backends[i] = (struct config_backend){
-            .endpoint = { .text = host,
-                          .host = servers[i].port != 0 ? host : NULL,
-                          .path = servers[i].port != 0 ? NULL : host,
-                          .port = servers[i].port },
-            .weight = servers[i].weight
-        };
+        backends[i] =
+            (struct config_backend){ .endpoint = { .text = host,
+                                                   .host = servers[i].port != 0 ? host : NULL,
+                                                   .path = servers[i].port != 0 ? NULL : host,
+                                                   .port = servers[i].port },
+                                     .weight = servers[i].weight };
     }
     return (struct config){ .cache = { .present = true,
                                        .servers = backends,
@@ -109,7 +112,8 @@ Test(placement, weighted_ketama_is_the_library_s)
     static const struct {
         const struct server *servers;
         size_t count;
-    } lists[] = { { weighted, COUNT(weighted) }, { equal, COUNT(equal) },
+    } lists[] = { { weighted, COUNT(weighted) },
+                  { equal, COUNT(equal) },
                   { sockets, COUNT(sockets) } };
     for (size_t i = 0; i < COUNT(lists); i++) {
         struct config_backend backends[SERVERS_MAX];
@@ -169,15 +173,13 @@ Test(placement, every_distribution_and_hash_is_the_library_s)
     static const struct {
         enum config_hash ours;
         memcached_hash_t theirs;
-    } hashes[] = { { HASH_DEFAULT, MEMCACHED_HASH_DEFAULT },
-                   { HASH_MD5, MEMCACHED_HASH_MD5 },
-                   { HASH_CRC, MEMCACHED_HASH_CRC },
-                   { HASH_FNV1_32, MEMCACHED_HASH_FNV1_32 },
-                   { HASH_FNV1A_32, MEMCACHED_HASH_FNV1A_32 },
-                   { HASH_FNV1_64, MEMCACHED_HASH_FNV1_64 },
-                   { HASH_FNV1A_64, MEMCACHED_HASH_FNV1A_64 },
-                   { HASH_JENKINS, MEMCACHED_HASH_JENKINS },
-                   { HASH_MURMUR, MEMCACHED_HASH_MURMUR } };
+    } hashes[] = {
+        { HASH_DEFAULT, MEMCACHED_HASH_DEFAULT },   { HASH_MD5, MEMCACHED_HASH_MD5 },
+        { HASH_CRC, MEMCACHED_HASH_CRC },           { HASH_FNV1_32, MEMCACHED_HASH_FNV1_32 },
+        { HASH_FNV1A_32, MEMCACHED_HASH_FNV1A_32 }, { HASH_FNV1_64, MEMCACHED_HASH_FNV1_64 },
+        { HASH_FNV1A_64, MEMCACHED_HASH_FNV1A_64 }, { HASH_JENKINS, MEMCACHED_HASH_JENKINS },
+        { HASH_MURMUR, MEMCACHED_HASH_MURMUR }
+    };
     for (size_t i = 0; i < COUNT(hashes); i++)
         for (unsigned distribution = DISTRIBUTION_KETAMA; distribution <= DISTRIBUTION_CONSISTENT;
              distribution++) {
@@ -227,22 +229,21 @@ Test(placement, the_hash_tag_alone_counts)
         static const struct {
             const char *before, *after;
             bool counts;
-        } forms[] = { { "{", "}", true },        { "a{", "}b", true },   { "a{", "}b{c}", true },
-                      { "a}{", "}", true },      { "a{{", "}", false },  { "{", "", false },
-                      { "", "}", false },        { "{}", "", false },    { "{}{", "}", false } };
+        } forms[] = { { "{", "}", true },   { "a{", "}b", true },  { "a{", "}b{c}", true },
+                      { "a}{", "}", true }, { "a{{", "}", false }, { "{", "", false },
+                      { "", "}", false },   { "{}", "", false },   { "{}{", "}", false } };
         char tag[20];
         int tag_len = snprintf(tag, sizeof(tag), "tag%u", i);
         struct slice alone = slice_of(tag, (size_t)tag_len);
         for (size_t form = 0; form < COUNT(forms); form++) {
             char key[64];
-            int len = snprintf(key, sizeof(key), "%s%s%s", forms[form].before, tag,
-                               forms[form].after);
+            int len =
+                snprintf(key, sizeof(key), "%s%s%s", forms[form].before, tag, forms[form].after);
             struct slice whole = slice_of(key, (size_t)len);
             if (form == 4) /* the first opening counts, so the tag is "{tag" */
                 alone = slice_of(key + 2, (size_t)tag_len + 1);
             cr_assert_eq(placement_server(tagged, whole),
-                         placement_server(plain,
-                                          forms[form].counts || form == 4 ? alone : whole),
+                         placement_server(plain, forms[form].counts || form == 4 ? alone : whole),
                          "%s", key);
             alone = slice_of(tag, (size_t)tag_len);
         }
@@ -251,7 +252,7 @@ Test(placement, the_hash_tag_alone_counts)
     placement_destroy(tagged);
 }
 
-/* -- It is shared by all workers ------------------------------------------------------------------- */
+/* -- It is shared by all workers --------------------------------------------------------------- */
 
 struct shared {
     const struct placement *placement;

@@ -40,12 +40,13 @@ Test(rules, the_first_in_the_file_wins_among_exact_and_prefix)
         const char *key;
         int rule;
     } table[] = {
-        { "lock:a", 0 },      { "lock:", 0 },       { "lock", -1 },     { "lock:b", 0 },
-        { "session:me", 2 },  { "session:m", 3 },   { "session:", 3 },  { "session:me:x", 3 },
-        { "session", -1 },    { "s", 5 },           { "se", 6 },        { "ses", -1 },
-        { "S", -1 },          { "\xff\x80\x01", 7 }, { "\xff", -1 },    { "\xff\x81", -1 },
-        { "counter", 8 },     { "counters", 9 },    { "counte", -1 },   { "x", -1 },
-        { "xlock:a", -1 },
+        { "lock:a", 0 },    { "lock:", 0 },        { "lock", -1 },
+        { "lock:b", 0 },    { "session:me", 2 },   { "session:m", 3 },
+        { "session:", 3 },  { "session:me:x", 3 }, { "session", -1 },
+        { "s", 5 },         { "se", 6 },           { "ses", -1 },
+        { "S", -1 },        { "\xff\x80\x01", 7 }, { "\xff", -1 },
+        { "\xff\x81", -1 }, { "counter", 8 },      { "counters", 9 },
+        { "counte", -1 },   { "x", -1 },           { "xlock:a", -1 },
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         cr_assert_eq(match(rules, table[i].key), table[i].rule, "%s: %d", table[i].key,
