@@ -116,44 +116,47 @@ static bool is_scarcity(int error)
            error == EADDRNOTAVAIL;
 }
 
-/* Tries backends until one takes the request, or answers with why none did. */
-static void attempt(struct http_request *request, const char *failure)
+/* Tries backends until one takes the request, or answers with why none did: `why`, unless more is
+ * known by then. */
+static void attempt(struct http_request *request, const char *why)
 {
     struct http_plane *plane = request->plane;
     const struct config_web *web = &request->pin->snapshot->plan->config->web;
     char reason[REASON_TEXT - 64];
     char text[REASON_TEXT];
 
-    (void)snprintf(reason, sizeof(reason), "%s", failure);
     for (;;) {
         struct http_backend *backend = NULL;
         struct http_server *server;
 
-        if (request->attempts < ATTEMPTS_MAX)
+        if (request->attempts < ATTEMPTS_MAX) {
             backend =
                 http_backend_choose(plane, request->arm, web->balance, reason, sizeof(reason));
+            why = backend == NULL ? reason : why;
+        }
         if (backend == NULL) {
             counter_add(&request->cell->connect_errors, 1);
             if (to_stable(request))
                 continue;
-            (void)snprintf(text, sizeof(text), "arm %s: %s", request->arm->config->name, reason);
+            (void)snprintf(text, sizeof(text), "arm %s: %s", request->arm->config->name, why);
             answer_failure(request, 502, text);
             return;
         }
         server = http_server_take(backend, request, request->retried);
         if (server == NULL) {
             int error = errno;
-            const char *why =
+            const char *what =
                 error == EAGAIN ? "its queue of connections is full" : strerror(error);
             if (is_scarcity(error)) {
-                (void)snprintf(text, sizeof(text), "no connection to a backend: %s", why);
+                (void)snprintf(text, sizeof(text), "no connection to a backend: %s", what);
                 answer_failure(request, 503, text);
                 return;
             }
-            (void)snprintf(reason, sizeof(reason), "backend %s: %s", backend->name, why);
+            (void)snprintf(reason, sizeof(reason), "backend %s: %s", backend->name, what);
+            why = reason;
             /* One that is only busy is not down. */
             if (error != EAGAIN)
-                http_backend_failed(backend, why);
+                http_backend_failed(backend, what);
             request->attempts++;
             continue;
         }
@@ -277,16 +280,13 @@ static void choose_arm(struct http_request *request, struct http1_request *parse
         counter_add(&request->cell->anonymous, 1);
 }
 
-#define ID_TEXT 32u
+#define ID_TEXT (2u * HTTP_ID_HALF)
 
 /* Unique over workers and restarts by the random half, within this worker by the counted one. */
 static struct slice make_id(struct http_plane *plane, char out[ID_TEXT])
 {
-    static const char digits[] = "0123456789abcdef";
-    uint64_t halves[2] = { plane->id_high, hash_mix(plane->id_high ^ ++plane->id_low) };
-
-    for (unsigned i = 0; i < ID_TEXT; i++)
-        out[i] = digits[(halves[i / 16] >> (60 - 4 * (i % 16))) & 15];
+    memcpy(out, plane->id_text, HTTP_ID_HALF);
+    http_id_half(hash_mix(plane->id_random ^ ++plane->id_count), out + HTTP_ID_HALF);
     return slice_of(out, ID_TEXT);
 }
 

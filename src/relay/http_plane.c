@@ -29,8 +29,9 @@ struct http_plane *http_plane_create(struct worker *worker)
     TAILQ_INIT(&plane->connecting);
     TAILQ_INIT(&plane->active);
     LIST_INIT(&plane->backends);
-    if (getrandom(&plane->id_high, sizeof(plane->id_high), 0) != sizeof(plane->id_high))
-        plane->id_high = clock_wall() ^ (uint64_t)worker->index << 56;
+    if (getrandom(&plane->id_random, sizeof(plane->id_random), 0) != sizeof(plane->id_random))
+        plane->id_random = clock_wall() ^ (uint64_t)worker->index << 56;
+    http_id_half(plane->id_random, plane->id_text);
     plane->fallback_balance = FALLBACKS_FIRST * FALLBACK_COST;
     return plane;
 }

@@ -66,6 +66,14 @@ enum http_server_state {
     HTTP_SERVER_CLOSED
 };
 
+/* Half of a request id: sixteen hexadecimal digits. */
+#define HTTP_ID_HALF 16u
+static inline void http_id_half(uint64_t half, char out[HTTP_ID_HALF])
+{
+    for (unsigned i = HTTP_ID_HALF; i-- > 0; half >>= 4)
+        out[i] = "0123456789abcdef"[half & 15];
+}
+
 struct http_plane {
     struct worker *worker;
     struct slab clients;
@@ -80,8 +88,9 @@ struct http_plane {
     size_t refused_count;                    /* those over the limit */
     unsigned turn_of;                        /* where the choice among equal backends begins */
     uint64_t fallback_balance;               /* hundredths of a fallback that may still be made */
-    uint64_t id_high;                        /* of request ids */
-    uint64_t id_low;
+    uint64_t id_random;                      /* of request ids: this worker's half, also as text */
+    uint64_t id_count;
+    char id_text[HTTP_ID_HALF];
     struct http1_field *fields; /* of the head that is being parsed */
     unsigned field_capacity;
     struct http1_request request;
