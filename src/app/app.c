@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* How often a graceful stop looks whether the last client is gone. */
 static const struct timeval progress_interval = { .tv_usec = 20000 };
@@ -75,6 +77,35 @@ static void on_progress(evutil_socket_t fd, short what, void *context)
         if (!atomic_load(&app->workers[i].ended))
             return;
     (void)event_base_loopbreak(app->base);
+}
+
+/* A worker's client wishes a flush. */
+static void on_asked(evutil_socket_t fd, short what, void *context)
+{
+    uint64_t count;
+
+    (void)what;
+    while (read(fd, &count, sizeof(count)) > 0)
+        continue;
+    serving_answer(context);
+}
+
+static void ask_main(struct worker *worker)
+{
+    uint64_t one = 1;
+    (void)!write(worker->ask_fd, &one, sizeof(one));
+}
+
+static void on_flush_due(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    serving_flush_due(context);
+}
+
+static bool host_flush(void *context, const char *arm, char *text, size_t size)
+{
+    return serving_flush(context, arm, 0, text, size);
 }
 
 static void on_settle(evutil_socket_t fd, short what, void *context)
@@ -149,6 +180,12 @@ static bool watch_signals(struct app *app)
     }
     app->deadline = evtimer_new(app->base, on_deadline, app);
     app->progress = event_new(app->base, -1, EV_PERSIST, on_progress, app);
+    app->ask_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    app->asked = event_new(app->base, app->ask_fd, EV_READ | EV_PERSIST, on_asked, app);
+    app->flush_due = evtimer_new(app->base, on_flush_due, app);
+    if (app->ask_fd < 0 || app->asked == NULL || app->flush_due == NULL ||
+        event_add(app->asked, NULL) != 0)
+        return false;
     app->settle = event_new(app->base, -1, EV_PERSIST, on_settle, app);
     return app->deadline != NULL && app->progress != NULL && app->settle != NULL &&
            event_add(app->settle, &settle_interval) == 0;
@@ -173,6 +210,10 @@ static bool start_workers(struct app *app, unsigned count, char *error, size_t s
             return false;
         app->worker_count++;
     }
+    for (unsigned i = 0; i < count; i++) {
+        app->workers[i].worker.ask_main = ask_main;
+        app->workers[i].worker.ask_fd = app->ask_fd;
+    }
     for (unsigned i = 0; i < count; i++)
         if (!worker_thread_start(&app->workers[i])) {
             (void)snprintf(error, size, "cannot start worker %u: %s", i, strerror(errno));
@@ -194,8 +235,10 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         .shutdown = host_shutdown,
         .started = host_started,
         .draining = host_draining,
+        .flush = host_flush,
     };
     unsigned workers = config->process.workers;
+    uint64_t generations[CONFIG_ARMS_MAX];
 
     app->telemetry = telemetry_create(workers);
     app->base = event_base_new();
@@ -204,7 +247,13 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         (void)snprintf(error, size, "out of memory");
         return false;
     }
-    app->plan = plan_create(config, NULL, app->telemetry, error, size);
+    app->generations = generations_open(config->process.state_dir, error, size);
+    if (app->generations == NULL) {
+        config_free(config);
+        return false;
+    }
+    generations_fill(app->generations, config, generations);
+    app->plan = plan_create(config, generations, NULL, app->telemetry, error, size);
     if (app->plan == NULL)
         return false;
     app->listeners = listeners_open(config, NULL, workers, error, size);
@@ -220,6 +269,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
     }
     if (!start_workers(app, workers, error, size))
         return false;
+    serving_flush_due(app);
     if (!serving_publish(app, app->listeners)) {
         (void)snprintf(error, size, "a worker did not begin to serve");
         return false;
@@ -295,6 +345,13 @@ void app_destroy(struct app *app)
         event_free(app->progress);
     if (app->settle != NULL)
         event_free(app->settle);
+    if (app->asked != NULL)
+        event_free(app->asked);
+    if (app->flush_due != NULL)
+        event_free(app->flush_due);
+    if (app->ask_fd > 0)
+        (void)close(app->ask_fd);
+    generations_close(app->generations);
     if (app->base != NULL)
         event_base_free(app->base);
     telemetry_destroy(app->telemetry);

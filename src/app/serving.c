@@ -1,6 +1,9 @@
 #include "crossfade/app/serving.h"
 
+#include "crossfade/relay/mc_flush.h"
+
 #include <errno.h>
+#include <event2/event.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +53,109 @@ bool serving_publish(struct app *app, const struct listeners *listeners)
     snapshot_unref(app->snapshot);
     app->snapshot = snapshot;
     return sent && wait_for_workers(app, snapshot->generation);
+}
+
+/* The plan in force with the generations as they are now. */
+static bool publish_generations(struct app *app)
+{
+    uint64_t generations[CONFIG_ARMS_MAX];
+    struct plan *plan;
+
+    if (app->plan->keyspace == NULL)
+        return true;
+    generations_fill(app->generations, app->plan->config, generations);
+    plan = plan_regenerate(app->plan, generations);
+    if (plan == NULL)
+        return false;
+    plan_unref(app->plan);
+    app->plan = plan;
+    return serving_publish(app, NULL);
+}
+
+/* When the daemon looks at the delayed flushes next. */
+static void wait_for_due(struct app *app)
+{
+    uint64_t due;
+    uint64_t now = clock_wall();
+    struct timeval after = { 0, 0 };
+
+    if (generations_next(app->generations, &due) == NULL)
+        return;
+    if (due > now) {
+        after.tv_sec = (time_t)((due - now) / SECONDS(1));
+        after.tv_usec = (suseconds_t)((due - now) % SECONDS(1));
+    }
+    (void)event_add(app->flush_due, &after);
+}
+
+bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text, size_t text_size)
+{
+    char why[256];
+    int index = config_arm_index(app->plan->config, slice_string(arm));
+    bool done;
+
+    if (index < 0 || app->plan->keyspace == NULL) {
+        (void)snprintf(text, text_size, "there is no arm \"%.64s\" with a cache", arm);
+        return false;
+    }
+    if (app->plan->config->arms[index].namespace[0] == '\0') {
+        (void)snprintf(text, text_size,
+                       "the keys of %s have no prefix: it cannot be flushed by a new one, and a "
+                       "real flush would empty the cache of every version",
+                       arm);
+        return false;
+    }
+    if (delay > GENERATIONS_DELAY_MAX)
+        delay = GENERATIONS_DELAY_MAX;
+    done = delay == 0 ? generations_raise(app->generations, arm, why, sizeof(why))
+                      : generations_schedule(app->generations, arm,
+                                             clock_wall() + SECONDS(delay), why, sizeof(why));
+    if (!done) {
+        (void)snprintf(text, text_size, "not flushed: %s", why);
+        log_error("flush of %s: %s", arm, why);
+        return false;
+    }
+    if (delay > 0) {
+        (void)snprintf(text, text_size, "%s will be flushed in %llu s", arm,
+                       (unsigned long long)delay);
+        wait_for_due(app);
+        return true;
+    }
+    (void)snprintf(text, text_size, "%s is flushed: none of its entries from before is served", arm);
+    log_info("flush: %s", text);
+    return publish_generations(app);
+}
+
+void serving_answer(struct app *app)
+{
+    char text[512];
+    struct mc_flush_wish wish;
+
+    for (unsigned i = 0; i < app->worker_count; i++) {
+        struct worker_thread *thread = &app->workers[i];
+        while (mc_flush_take(&thread->worker, &wish)) {
+            mc_flush_answer(&thread->worker,
+                            serving_flush(app, wish.arm, wish.delay, text, sizeof(text)));
+            worker_thread_wake(thread);
+        }
+    }
+}
+
+void serving_flush_due(struct app *app)
+{
+    char text[512];
+    uint64_t due;
+    const char *arm;
+
+    while ((arm = generations_next(app->generations, &due)) != NULL && due <= clock_wall())
+        if (!serving_flush(app, arm, 0, text, sizeof(text)))
+            break; /* the disk refuses it: said in the log; tried again below */
+    if (arm != NULL && due <= clock_wall()) {
+        static const struct timeval later = { .tv_sec = 3 };
+        (void)event_add(app->flush_due, &later);
+        return;
+    }
+    wait_for_due(app);
 }
 
 struct report {
@@ -146,6 +252,7 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
     struct plan *plan_before = app->plan;
     struct listeners *listeners;
     struct listeners *listeners_before = app->listeners;
+    uint64_t generations[CONFIG_ARMS_MAX];
     char error[512];
 
     text[0] = '\0';
@@ -160,7 +267,8 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
         config_free(config);
         return true;
     }
-    plan = plan_create(config, app->plan, app->telemetry, error, sizeof(error));
+    generations_fill(app->generations, config, generations);
+    plan = plan_create(config, generations, app->plan, app->telemetry, error, sizeof(error));
     if (plan == NULL) {
         say(&report, "not reloaded: %s", error);
         return false;

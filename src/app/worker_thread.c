@@ -1,6 +1,7 @@
 #include "crossfade/app/worker_thread.h"
 
 #include "crossfade/relay/http_plane.h"
+#include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_plane.h"
 
 #include <errno.h>
@@ -165,6 +166,8 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     while (read(fd, &count, sizeof(count)) > 0)
         continue;
     take_order(thread);
+    if (thread->worker.mc != NULL)
+        mc_flush_collect(thread->worker.mc);
     switch ((enum worker_order_kind)atomic_load(&thread->ending)) {
     case ORDER_SERVE:
         break;
@@ -272,7 +275,7 @@ void worker_thread_deinit(struct worker_thread *thread)
     (void)close(thread->wake_fd);
 }
 
-static void wake(struct worker_thread *thread)
+void worker_thread_wake(struct worker_thread *thread)
 {
     uint64_t one = 1;
     /* Full (2^64 - 2 wake-ups) is the only failure, and then it is awake. */
@@ -308,12 +311,12 @@ bool worker_thread_serve(struct worker_thread *thread, struct snapshot *snapshot
     }
     order_free(before);
     order_free(atomic_exchange(&thread->mailbox, order));
-    wake(thread);
+    worker_thread_wake(thread);
     return true;
 }
 
 void worker_thread_end(struct worker_thread *thread, enum worker_order_kind how)
 {
     atomic_store(&thread->ending, (int)how);
-    wake(thread);
+    worker_thread_wake(thread);
 }

@@ -57,8 +57,8 @@ static const struct schema_choice coherences[] = {
     { "epoch", COHERENCE_EPOCH, true },
     { NULL, 0, false } };
 static const struct schema_choice flushes[] = {
+    { "namespace", FLUSH_NAMESPACE, false },
     { "refuse", FLUSH_REFUSE, false },
-    { "namespace", FLUSH_NAMESPACE, true },
     { NULL, 0, false } };
 static const struct schema_choice profiles[] = {
     { "none", PROFILE_NONE, false },
@@ -210,7 +210,7 @@ static const struct schema_row cache_rows[] = {
       FIELD(struct config_cache, long_keys) },
     { .name = "coherence", .kind = SCHEMA_CHOICE, .standard = "fanout", .choices = coherences,
       .help = "how an invalidation reaches the other arms", FIELD(struct config_cache, coherence) },
-    { .name = "flush_all", .kind = SCHEMA_CHOICE, .standard = "refuse", .choices = flushes,
+    { .name = "flush_all", .kind = SCHEMA_CHOICE, .standard = "namespace", .choices = flushes,
       .help = "what a client's flush_all does", FIELD(struct config_cache, flush_all) },
     { .name = "recent_misses", .kind = SCHEMA_NUMBER, .standard = "65536", .low = 64,
       .high = UINT64_C(1) << 26, .help = "entries of the process-wide memory of misses",

@@ -84,6 +84,7 @@ static const control_handler handlers[VERB_COUNT] = {
     [VERB_RETRY] = call_retry,
     [VERB_PROMOTE] = call_promote,
     [VERB_RESET] = call_reset,
+    [VERB_FLUSH] = command_flush,
     [VERB_RELOAD] = command_reload,
     [VERB_LOG] = command_log,
     [VERB_SHUTDOWN] = command_shutdown,

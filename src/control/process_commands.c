@@ -49,6 +49,16 @@ void command_version(struct control_call *call, struct control_reply *reply)
                             (json_int_t)((clock_wall() - since) / 1000000u));
 }
 
+void command_flush(struct control_call *call, struct control_reply *reply)
+{
+    char text[512];
+
+    if (call->host->flush(call->host->context, call->arguments[0], text, sizeof(text)))
+        control_reply_ok(reply, "%s", text);
+    else
+        control_reply_error(reply, CONTROL_REFUSED, "%s", text);
+}
+
 void command_reload(struct control_call *call, struct control_reply *reply)
 {
     char text[sizeof(reply->sentence)];

@@ -57,6 +57,9 @@ const struct control_command control_commands[VERB_COUNT] = {
     [VERB_RESET]         = { "rollout", "reset",     "",  0, 0, CHANGE, CONTROL_ADMIN, true,
         "back to idle, after an abort or a promotion" },
 
+    [VERB_FLUSH]         = { "cache", "flush",       "ARM", 1, 1, 0, CONTROL_OPERATE, true,
+        "none of the arm's cache entries is served any more (a new generation of its prefix)" },
+
     [VERB_RELOAD]        = { "process", "reload",    "",  0, 0, OPTION_CHECK, CONTROL_ADMIN, false,
         "read the configuration again and put it in force (--check: only look at it)" },
     [VERB_LOG]           = { "process", "log",       "[LEVEL]", 0, 1, 0, CONTROL_ADMIN, false,

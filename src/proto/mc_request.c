@@ -7,22 +7,16 @@
 /* memcached takes lengths below this; above, the reply is the same as for a malformed number. */
 #define LENGTH_LIMIT 2147483646u
 
-static const struct slice error = { "ERROR\r\n", 7 };
-static const struct slice bad_format = { "CLIENT_ERROR bad command line format\r\n", 38 };
-static const struct slice bad_exptime = { "CLIENT_ERROR invalid exptime argument\r\n", 39 };
-static const struct slice bad_delta = { "CLIENT_ERROR invalid numeric delta argument\r\n", 45 };
-static const struct slice bad_delete = {
-    "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n", 70
-};
-static const struct slice refused = {
-    "CLIENT_ERROR this command is refused here: it reaches beyond your own version's keys\r\n", 86
-};
-static const struct slice no_meta = {
-    "CLIENT_ERROR the meta protocol is not available in this version\r\n", 65
-};
-static const struct slice no_flush = {
-    "CLIENT_ERROR flush_all is refused here: it would empty the cache of every version\r\n", 83
-};
+static const struct slice error = SLICE_INIT("ERROR\r\n");
+static const struct slice bad_format = SLICE_INIT("CLIENT_ERROR bad command line format\r\n");
+static const struct slice bad_exptime = SLICE_INIT("CLIENT_ERROR invalid exptime argument\r\n");
+static const struct slice bad_delta = SLICE_INIT("CLIENT_ERROR invalid numeric delta argument\r\n");
+static const struct slice bad_delete =
+    SLICE_INIT("CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");
+static const struct slice refused = SLICE_INIT(
+    "CLIENT_ERROR this command is refused here: it reaches beyond your own version's keys\r\n");
+static const struct slice no_meta =
+    SLICE_INIT("CLIENT_ERROR the meta protocol is not available in this version\r\n");
 
 struct words {
     struct slice word[WORDS_MAX];
@@ -56,7 +50,8 @@ static void split(struct slice rest, struct words *words)
     }
 }
 
-/* As strtoull does it: an optional sign, digits, no overflow; "-0" is 0 and any other minus is not. */
+/* As strtoull does it: an optional sign, digits, no overflow; "-0" is 0 and any other minus is not.
+ */
 static bool to_unsigned(struct slice word, uint64_t *out)
 {
     bool minus = word.len > 0 && word.data[0] == '-';
@@ -209,7 +204,8 @@ static enum mc_request_verdict parse_number(struct slice rest, struct mc_request
     return MC_REQUEST_OK;
 }
 
-/* verbosity <level> [noreply]: accepted and without effect, as the server is not the client's own */
+/* verbosity <level> [noreply]: accepted and without effect, as the server is not the client's own
+ */
 static enum mc_request_verdict parse_verbosity(struct slice rest, struct mc_request *request,
                                                struct slice *answer)
 {
@@ -230,15 +226,13 @@ static enum mc_request_verdict parse_flush(struct slice rest, struct mc_request 
                                            struct slice *answer)
 {
     struct words words;
-    int64_t delay;
 
     split(rest, &words);
     if (words.count > 2)
         return refuse(answer, error);
     request->noreply = last_is_noreply(&words);
-    if (words.count > (request->noreply ? 1u : 0u) && !to_signed(words.word[0], &delay))
+    if (words.count > (request->noreply ? 1u : 0u) && !to_signed(words.word[0], &request->exptime))
         return refuse(answer, bad_exptime);
-    *answer = no_flush;
     return MC_REQUEST_OK;
 }
 
@@ -377,9 +371,8 @@ static enum mc_request_verdict incomplete(struct slice bytes)
 enum mc_request_verdict mc_request_parse(struct slice bytes, size_t *scanned,
                                          struct mc_request *request, struct slice *answer)
 {
-    const char *newline = bytes.len > *scanned
-                              ? memchr(bytes.data + *scanned, '\n', bytes.len - *scanned)
-                              : NULL;
+    const char *newline =
+        bytes.len > *scanned ? memchr(bytes.data + *scanned, '\n', bytes.len - *scanned) : NULL;
     struct slice line;
     struct slice name;
 
@@ -398,8 +391,7 @@ enum mc_request_verdict mc_request_parse(struct slice bytes, size_t *scanned,
     name = next_word(&line);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         const struct command *command = &commands[i];
-        if (command->name.len == name.len &&
-            memcmp(command->name.data, name.data, name.len) == 0) {
+        if (command->name.len == name.len && memcmp(command->name.data, name.data, name.len) == 0) {
             request->verb = command->verb;
             return command->parse(line, request, answer);
         }

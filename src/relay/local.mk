@@ -4,6 +4,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/http_forward.h \
     include/crossfade/relay/http_plane.h \
     include/crossfade/relay/mc_client.h \
+    include/crossfade/relay/mc_flush.h \
     include/crossfade/relay/mc_op.h \
     include/crossfade/relay/http_pools.h \
     include/crossfade/relay/http_server.h \
@@ -15,6 +16,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/worker.h \
     src/relay/mc_client.c \
     src/relay/mc_compose.c \
+    src/relay/mc_flush.c \
     src/relay/mc_forward.c \
     src/relay/mc_op.c \
     src/relay/mc_pairing.c \

@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_client.h"
 
+#include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <errno.h>
@@ -9,11 +10,10 @@
 /* Parsing goes on again below this many operations under way. */
 #define OPS_LOW (MC_CLIENT_OPS / 2)
 
-static const struct slice end_line = { "END\r\n", 5 };
-static const struct slice get_failed_line = {
-    "SERVER_ERROR a memcached server did not answer\r\n", 48
-};
-static const struct slice bad_chunk = { "CLIENT_ERROR bad data chunk\r\n", 29 };
+static const struct slice end_line = SLICE_INIT("END\r\n");
+static const struct slice get_failed_line =
+    SLICE_INIT("SERVER_ERROR a memcached server did not answer\r\n");
+static const struct slice bad_chunk = SLICE_INIT("CLIENT_ERROR bad data chunk\r\n");
 
 static void on_ready(evutil_socket_t fd, short what, void *context);
 static void flush_task(struct turn_task *task);
@@ -38,8 +38,7 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     memset(client, 0, sizeof(*client));
     client->plane = plane;
     client->view = mc_view_ref(view);
-    client->cell =
-        cells_get(worker->telemetry->mc_arms, plan->arms[arm].cache_cell, worker->index);
+    client->cell = cells_get(worker->telemetry->mc_arms, plan->arms[arm].cache_cell, worker->index);
     client->arm = (uint16_t)arm;
     client->affinity = plane->next_affinity++;
     client->last_active = worker_now(worker);
@@ -257,7 +256,8 @@ static enum step dispatch(struct mc_client *client, const struct mc_request *req
         return STEP_STOP;
     case MC_VERSION:
         input_consume(&client->input, request->line_len);
-        return mc_client_answer(client, SLICE("VERSION " MC_VERSION_TEXT "\r\n")) ? STEP_ON : STEP_CLOSE;
+        return mc_client_answer(client, SLICE("VERSION " MC_VERSION_TEXT "\r\n")) ? STEP_ON
+                                                                                  : STEP_CLOSE;
     case MC_VERBOSITY:
         input_consume(&client->input, request->line_len);
         return request->noreply || mc_client_answer(client, SLICE("OK\r\n")) ? STEP_ON : STEP_CLOSE;
@@ -267,6 +267,11 @@ static enum step dispatch(struct mc_client *client, const struct mc_request *req
         return ok ? STEP_ON : STEP_CLOSE;
     }
     case MC_FLUSH_ALL:
+        input_consume(&client->input, request->line_len);
+        return mc_flush_begin(client, request->exptime > 0 ? (uint64_t)request->exptime : 0,
+                              request->noreply)
+                   ? STEP_ON
+                   : STEP_CLOSE;
     case MC_REFUSED:
         client->swallow = request->value_len;
         return refuse(client, request, answer);
@@ -304,7 +309,7 @@ static enum step parse_one(struct mc_client *client)
     }
     if (client->upload_left > 0)
         return feed_upload(client);
-    if (client->upload != NULL || client->op_count >= MC_CLIENT_OPS ||
+    if (client->upload != NULL || client->flushing || client->op_count >= MC_CLIENT_OPS ||
         client->output.len > MC_HIGH_WATER)
         return STEP_STOP;
     switch (mc_request_parse(bytes, &client->scanned, &request, &answer)) {
@@ -326,8 +331,8 @@ static enum step parse_one(struct mc_client *client)
 }
 
 /*
- * Takes commands out of the input as long as there are any and room for them. Returns false when the
- * client was closed.
+ * Takes commands out of the input as long as there are any and room for them. Returns false when
+ * the client was closed.
  */
 static bool parse(struct mc_client *client)
 {

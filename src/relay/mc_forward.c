@@ -1,22 +1,20 @@
 /*
- * What becomes of a command: which namespace, which server, and which other namespaces have to hear of
- * it.
+ * What becomes of a command: which namespace, which server, and which other namespaces have to hear
+ * of it.
  *
  *   get     one operation a key, batched by server; a miss of an isolated key is remembered
  *   set     answers a recent miss: a fill, own namespace only; otherwise a mutation
- *   mutation, delete     the operation, and a delete in each other namespace, on the same server and
- *           connection: the companions. The client hears of success only when all succeeded.
+ *   mutation, delete     the operation, and a delete in each other namespace, on the same server
+ * and connection: the companions. The client hears of success only when all succeeded.
  *
  * The server is chosen by the client's key, so a key and its companions are always on one.
  */
 #include "crossfade/relay/mc_pools.h"
 
-static const struct slice bad_format = { "CLIENT_ERROR bad command line format\r\n", 38 };
-static const struct slice reserved = {
+static const struct slice bad_format = SLICE_INIT("CLIENT_ERROR bad command line format\r\n");
+static const struct slice reserved = SLICE_INIT(
     "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
-    "entry\r\n",
-    97
-};
+    "entry\r\n");
 
 static const struct plan *plan_of(const struct mc_client *client)
 {
@@ -67,9 +65,8 @@ static bool add_companions(struct mc_client *client, struct mc_connection *conne
     return true;
 }
 
-static enum mc_forward_verdict refuse_key(struct mc_client *client,
-                                          const struct mc_request *request,
-                                          enum key_verdict verdict)
+static enum mc_forward_verdict
+refuse_key(struct mc_client *client, const struct mc_request *request, enum key_verdict verdict)
 {
     counter_add(&client->cell->refused, 1);
     if (request->noreply)
@@ -99,7 +96,8 @@ static void take_back(struct mc_client *client, unsigned count)
 static bool forward_key(struct mc_client *client, const struct mc_request *request,
                         struct slice key, const struct key_place *place, bool last, uint64_t batch)
 {
-    struct mc_server *server = client->view->servers[placement_server(plan_of(client)->placement, key)];
+    struct mc_server *server =
+        client->view->servers[placement_server(plan_of(client)->placement, key)];
     struct mc_connection *connection = mc_server_connection(server, client->affinity);
     struct mc_op *op = new_op(client, request->verb);
 
@@ -140,7 +138,8 @@ static enum mc_forward_verdict forward_get(struct mc_client *client,
     while (more) {
         struct slice next;
         struct key_place place;
-        enum key_verdict verdict = keyspace_place(plan_of(client)->keyspace, client->arm, key, &place);
+        enum key_verdict verdict =
+            keyspace_place(plan_of(client)->keyspace, client->arm, key, &place);
 
         more = mc_request_next_key(&rest, &next);
         if (verdict != KEY_OK) {
@@ -286,8 +285,8 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
     if (too_large)
         make_delete(&request);
     server = client->view->servers[placement_server(plan_of(client)->placement, request.keys)];
-    connection = upload ? mc_server_upload(server, client)
-                        : mc_server_connection(server, client->affinity);
+    connection =
+        upload ? mc_server_upload(server, client) : mc_server_connection(server, client->affinity);
     op = new_op(client, request.verb);
     if (op == NULL)
         return MC_FORWARD_NO_MEMORY;

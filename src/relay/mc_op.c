@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-static const struct slice too_large = { "SERVER_ERROR object too large for cache\r\n", 41 };
+static const struct slice too_large = SLICE_INIT("SERVER_ERROR object too large for cache\r\n");
 
 struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_arm_cell *cell,
                            uint64_t now)

@@ -18,6 +18,7 @@ struct mc_plane *mc_plane_create(struct worker *worker)
     plane->next_batch = MC_BATCH_FIRST_FREE;
     TAILQ_INIT(&plane->client_list);
     LIST_INIT(&plane->servers);
+    STAILQ_INIT(&plane->flushing);
     slab_init(&plane->clients, sizeof(struct mc_client), CLIENT_PAGE);
     slab_init(&plane->ops, sizeof(struct mc_op), OP_PAGE);
     return plane;
@@ -188,6 +189,11 @@ void mc_plane_destroy(struct mc_plane *plane)
 
     while ((client = TAILQ_FIRST(&plane->client_list)) != NULL)
         mc_client_close(client, "the daemon ends");
+    while (!STAILQ_EMPTY(&plane->flushing)) {
+        struct mc_op *op = STAILQ_FIRST(&plane->flushing);
+        STAILQ_REMOVE_HEAD(&plane->flushing, in_connection);
+        mc_op_free(op);
+    }
     if (plane->view != NULL)
         mc_view_unref(plane, plane->view);
     while ((server = LIST_FIRST(&plane->servers)) != NULL)

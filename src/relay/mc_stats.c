@@ -24,6 +24,7 @@ static const struct row general[] = {
     ROW("total_connections", connections_total),
     ROW("cmd_get", gets),
     ROW("cmd_set", sets),
+    ROW("cmd_flush", flushes),
     ROW("cmd_touch", touches),
     ROW("get_hits", hits),
     ROW("get_misses", misses),
@@ -83,7 +84,6 @@ static void add_general(struct reply *reply)
     add(reply, "STAT version " MC_VERSION_TEXT "\r\n");
     add(reply, "STAT pointer_size %zu\r\n", sizeof(void *) * 8);
     add(reply, "STAT threads %u\r\n", worker->telemetry->workers->workers);
-    add(reply, "STAT cmd_flush 0\r\n");
     for (size_t i = 0; i < sizeof(general) / sizeof(general[0]); i++)
         add(reply, "STAT %s %llu\r\n", general[i].name,
             (unsigned long long)sum(reply, general[i].offset));
@@ -109,7 +109,7 @@ static void add_settings(struct reply *reply)
     add(reply, "STAT num_threads %u\r\n", reply->client->plane->worker->telemetry->workers->workers);
     add(reply, "STAT item_size_max %llu\r\n", (unsigned long long)config->max_value);
     add(reply, "STAT cas_enabled yes\r\n");
-    add(reply, "STAT flush_enabled no\r\n");
+    add(reply, "STAT flush_enabled %s\r\n", config->flush_all == FLUSH_REFUSE ? "no" : "yes");
     add(reply, "STAT binding_protocol ascii\r\n");
 }
 

@@ -67,11 +67,10 @@ static bool fill_backends(struct plan_backend **out, const struct config_backend
     return true;
 }
 
-static bool fill_plan(struct plan *plan, const struct plan *previous, struct telemetry *telemetry,
-                      char *error, size_t error_size)
+static bool fill_plan(struct plan *plan, const uint64_t *generations, const struct plan *previous,
+                      struct telemetry *telemetry, char *error, size_t error_size)
 {
     const struct config *config = plan->config;
-    uint64_t generations[CONFIG_ARMS_MAX] = { 0 };
 
     (void)snprintf(error, error_size, "out of memory");
     plan->arms = calloc(config->arm_count > 0 ? config->arm_count : 1, sizeof(*plan->arms));
@@ -121,6 +120,12 @@ static bool fill_plan(struct plan *plan, const struct plan *previous, struct tel
 
 static void plan_free(struct plan *plan)
 {
+    if (plan->base != NULL) {
+        keyspace_destroy(plan->keyspace);
+        plan_unref(plan->base);
+        free(plan);
+        return;
+    }
     for (size_t i = 0; plan->arms != NULL && i < plan->config->arm_count; i++)
         free(plan->arms[i].backends);
     free(plan->arms);
@@ -136,8 +141,9 @@ static void plan_free(struct plan *plan)
     free(plan);
 }
 
-struct plan *plan_create(struct config *config, const struct plan *previous,
-                         struct telemetry *telemetry, char *error, size_t error_size)
+struct plan *plan_create(struct config *config, const uint64_t *generations,
+                         const struct plan *previous, struct telemetry *telemetry, char *error,
+                         size_t error_size)
 {
     struct plan *plan = calloc(1, sizeof(*plan));
 
@@ -148,11 +154,34 @@ struct plan *plan_create(struct config *config, const struct plan *previous,
     }
     atomic_init(&plan->refs, 1);
     plan->config = config;
-    if (!fill_plan(plan, previous, telemetry, error, error_size)) {
+    if (!fill_plan(plan, generations, previous, telemetry, error, error_size)) {
         plan_free(plan);
         return NULL;
     }
     return plan;
+}
+
+struct plan *plan_regenerate(struct plan *plan, const uint64_t *generations)
+{
+    struct plan *base = plan->base != NULL ? plan->base : plan;
+    struct plan *fresh = malloc(sizeof(*fresh));
+
+    if (fresh == NULL)
+        return NULL;
+    atomic_init(&fresh->refs, 1);
+    fresh->config = base->config;
+    fresh->arms = base->arms;
+    fresh->servers = base->servers;
+    fresh->placement = base->placement;
+    fresh->misses = base->misses;
+    fresh->cohort = base->cohort;
+    fresh->keyspace = keyspace_create(base->config, generations);
+    if (fresh->keyspace == NULL) {
+        free(fresh);
+        return NULL;
+    }
+    fresh->base = plan_ref(base);
+    return fresh;
 }
 
 struct plan *plan_ref(struct plan *plan)

@@ -30,6 +30,7 @@ const struct metric mc_arm_metrics[] = {
     COUNTER(mc_arm_cell, deletes, "Delete commands."),
     COUNTER(mc_arm_cell, delete_hits, "Deletes that removed an entry of the own arm."),
     COUNTER(mc_arm_cell, delete_misses, "Deletes that found nothing in the own arm."),
+    COUNTER(mc_arm_cell, flushes, "flush_all commands taken."),
     COUNTER(mc_arm_cell, touches, "Keys whose expiry was set by touch, gat or gats."),
     COUNTER(mc_arm_cell, touch_hits, "Touches that found the key."),
     COUNTER(mc_arm_cell, touch_misses, "Touches that did not find the key."),

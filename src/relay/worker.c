@@ -2,6 +2,7 @@
 
 #include "crossfade/base/ensure.h"
 #include "crossfade/relay/http_plane.h"
+#include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_plane.h"
 
 #include <event2/event.h>
@@ -25,8 +26,13 @@ bool worker_init(struct worker *worker, unsigned index, struct telemetry *teleme
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_NO_CACHE_TIME);
     worker->base = event_base_new_with_config(config);
     event_config_free(config);
-    if (worker->base == NULL)
+    worker->flushes = calloc(1, sizeof(*worker->flushes));
+    if (worker->base == NULL || worker->flushes == NULL) {
+        if (worker->base != NULL)
+            event_base_free(worker->base);
+        free(worker->flushes);
         return false;
+    }
     buffer_pool_init(&worker->buffers);
     return true;
 }
@@ -40,6 +46,7 @@ void worker_deinit(struct worker *worker)
     worker->current = NULL;
     buffer_pool_deinit(&worker->buffers);
     event_base_free(worker->base);
+    free(worker->flushes);
 }
 
 void worker_end_turn(struct worker *worker)

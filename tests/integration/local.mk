@@ -6,6 +6,7 @@ EXTRA_DIST += \
     tests/integration/prometheus.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
+    tests/integration/test_flush.py \
     tests/integration/test_harness.py \
     tests/integration/test_metrics.py \
     tests/integration/test_web_load.py

@@ -25,14 +25,16 @@ COMMANDS = [
     ("start", "start"), ("advance", "advance"), ("percent", "percent 0.05"), ("pause", "pause"),
     ("resume", "resume"), ("hold", "hold"), ("resume", "resume"), ("abort", "abort"),
     ("retry", "retry"), ("promote", 'promote reason="tested"'), ("abort", "abort"),
-    ("reset", "reset"), ("reload", "reload --check"), ("reload", "reload"), ("log", "log"),
+    ("reset", "reset"), ("flush", "flush py3"), ("reload", "reload --check"),
+    ("reload", "reload"), ("log", "log"),
     ("log", "log debug"), ("log", "log info"), ("shutdown", "shutdown drain=1s"),
 ]
 
 # What a socket of each level may do.
 READ = {"help", "version", "show rollout", "show arms", "show stages", "show cache", "show servers",
         "show backends", "show stats", "show config", "show events", "why", "explain"}
-OPERATE = {"start", "advance", "percent", "pause", "resume", "hold", "abort", "retry", "promote"}
+OPERATE = {"start", "advance", "percent", "pause", "resume", "hold", "abort", "retry", "promote",
+           "flush"}
 ADMIN = {"reset", "reload", "log", "shutdown"}
 
 

@@ -10,6 +10,7 @@
 #include "crossfade/app/worker_thread.h"
 #include "crossfade/conf/load.h"
 #include "crossfade/control/control.h"
+#include "crossfade/rollout/generations.h"
 #include "crossfade/rollout/rollout.h"
 
 struct app {
@@ -24,6 +25,10 @@ struct app {
     uint64_t generation;
     struct listeners *listeners;
     struct rollout *rollout; /* NULL: no rollout section */
+    struct generations *generations;
+    int ask_fd;              /* workers write to it when they have a wish */
+    struct event *asked;
+    struct event *flush_due; /* the next delayed flush */
     struct control *control;
     struct event *signals[4];
     struct event *deadline; /* of a graceful stop */
@@ -41,6 +46,16 @@ struct app {
  * same). True when every worker serves by it.
  */
 bool serving_publish(struct app *app, const struct listeners *listeners);
+
+/*
+ * A new generation for the arm's namespace, after `delay` seconds: durable, then published. text[] says
+ * what came of it.
+ */
+bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text, size_t text_size);
+/* Grants or refuses what the workers' clients wish. */
+void serving_answer(struct app *app);
+/* Makes the delayed flushes whose time has come, and waits for the next. */
+void serving_flush_due(struct app *app);
 
 /*
  * Loads the file again; with `swap`, puts it in force: validated, built, then in one step, or not at

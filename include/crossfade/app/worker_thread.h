@@ -51,6 +51,8 @@ void worker_thread_deinit(struct worker_thread *thread);
  */
 bool worker_thread_serve(struct worker_thread *thread, struct snapshot *snapshot,
                          const struct listeners *listeners) MUST_CHECK;
+/* Its loop turns, and it looks at what the main thread has for it. */
+void worker_thread_wake(struct worker_thread *thread);
 /* Stop accepting and end when the last client is gone (ORDER_DRAIN), or now (ORDER_STOP). */
 void worker_thread_end(struct worker_thread *thread, enum worker_order_kind how);
 

@@ -18,6 +18,12 @@ struct slice {
 /* The slice of a string literal, or of a terminated string. */
 #define SLICE(literal) ((struct slice){ .data = (literal), .len = sizeof(literal) - 1 })
 
+/* The same for tables: a static initialiser may not hold a compound literal. */
+#define SLICE_INIT(literal)                                                                        \
+    {                                                                                              \
+        .data = (literal), .len = sizeof(literal) - 1                                              \
+    }
+
 static inline struct slice slice_of(const char *data, size_t len)
 {
     return (struct slice){ .data = data, .len = len };

@@ -47,6 +47,7 @@ void command_rollout_change(struct control_call *call, struct control_reply *rep
 /* control/process_commands.c */
 void command_help(struct control_call *call, struct control_reply *reply);
 void command_version(struct control_call *call, struct control_reply *reply);
+void command_flush(struct control_call *call, struct control_reply *reply);
 void command_reload(struct control_call *call, struct control_reply *reply);
 void command_log(struct control_call *call, struct control_reply *reply);
 void command_shutdown(struct control_call *call, struct control_reply *reply);

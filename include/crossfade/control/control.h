@@ -33,6 +33,8 @@ struct control_host {
     bool (*check)(void *context, char *text, size_t text_size);
     /* Begins a stop: at most `drain` microseconds for what is under way. Returns at once. */
     void (*shutdown)(void *context, uint64_t drain);
+    /* A new generation for the arm's namespace; text[] says what came of it. */
+    bool (*flush)(void *context, const char *arm, char *text, size_t text_size);
     uint64_t (*started)(void *context); /* wall clock, microseconds */
     bool (*draining)(void *context);
 };

@@ -35,6 +35,7 @@ enum control_verb {
     VERB_RETRY,
     VERB_PROMOTE,
     VERB_RESET,
+    VERB_FLUSH,
     VERB_RELOAD,
     VERB_LOG,
     VERB_SHUTDOWN,

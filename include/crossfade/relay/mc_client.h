@@ -49,6 +49,7 @@ struct mc_client {
     bool closed;
     bool writing;    /* waits for writability */
     bool paused;     /* not read: too much is under way */
+    bool flushing;   /* its flush_all is under way: nothing behind it is parsed */
     bool holding;    /* a get is being taken apart: nobody leaves the line */
     bool get_failed; /* a key of the get at the front failed */
 };

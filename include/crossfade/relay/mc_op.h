@@ -42,6 +42,7 @@ enum mc_op_flag {
     MC_OP_TOO_LARGE = 64,  /* the delete that goes with a set that is too large */
     MC_OP_LOCAL = 128,     /* answered here: its reply is complete, no END or counters */
     MC_OP_PROBE = 256,     /* our own `version` */
+    MC_OP_SILENT = 1024,   /* answered here, and the client has asked for no reply */
     MC_OP_WHOLE = 512,     /* its value goes out when all of it is here */
 };
 

@@ -18,6 +18,8 @@ struct mc_plane {
     struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
     uint64_t next_batch;            /* for gat, whose keys share a command only with their own */
     uint16_t next_affinity;
+    struct mc_op_queue flushing;    /* flush_all, waiting for the main thread, in order */
+    uint64_t flushes_collected;     /* verdicts handed out */
 };
 
 #define MC_VERSION_TEXT "1.6.18-crossfade-" PACKAGE_VERSION

@@ -38,6 +38,7 @@ struct misses_box { /* kept over reloads; shared by plans */
 
 struct plan {
     _Atomic unsigned refs;
+    struct plan *base;           /* of a plan that differs in its generations only: owns all else */
     struct config *config; /* owned */
     struct plan_arm *arms; /* as config->arms */
     struct plan_backend *servers; /* as config->cache.servers */
@@ -55,11 +56,14 @@ struct snapshot {
 };
 
 /*
- * Takes over `config` (freed on failure too). Resolves names, makes cells. `previous` may be NULL; its
+ * Takes over `config` (freed on failure too). generations: one for each of its arms. Resolves names, makes cells. `previous` may be NULL; its
  * memory of misses goes on if the size is the same. NULL with a sentence in error[].
  */
-struct plan *plan_create(struct config *config, const struct plan *previous,
-                         struct telemetry *telemetry, char *error, size_t error_size);
+struct plan *plan_create(struct config *config, const uint64_t *generations,
+                         const struct plan *previous, struct telemetry *telemetry, char *error,
+                         size_t error_size);
+/* The same with other generations of the arms' namespaces. NULL without memory. */
+struct plan *plan_regenerate(struct plan *plan, const uint64_t *generations);
 struct plan *plan_ref(struct plan *plan);
 void plan_unref(struct plan *plan);
 

@@ -22,6 +22,7 @@ struct mc_arm_cell {
     counter deletes;
     counter delete_hits;
     counter delete_misses;
+    counter flushes; /* flush_all that began a new generation, or will */
     counter touches;
     counter touch_hits;
     counter touch_misses;

@@ -23,6 +23,7 @@
 
 struct event;
 struct event_base;
+struct mc_flush_queue;
 struct mc_plane;
 struct http_plane;
 
@@ -46,6 +47,9 @@ struct worker {
     struct telemetry *telemetry;
     struct worker_cell *cell;
     struct snapshot_pin *current;
+    struct mc_flush_queue *flushes; /* wishes for the main thread, and its verdicts */
+    void (*ask_main)(struct worker *worker); /* wakes it; set by the owner of the thread */
+    int ask_fd;                              /* for that */
     struct mc_plane *mc;     /* NULL until a snapshot has a cache plane */
     struct http_plane *http; /* NULL until a snapshot has a web plane */
     uint64_t now;            /* valid if now_valid; use worker_now() */

@@ -26,6 +26,7 @@ Test(load, fills_every_field_that_is_given)
         "  on_failure: error\n"
         "  max_value: 8m\n"
         "  long_keys: refuse\n"
+        "  flush_all: refuse\n"
         "  coherence: none\n"
         "  recent_misses: 1024\n"
         "  client_profile: php\n"
@@ -368,8 +369,6 @@ Test(load, later_features_are_refused_by_name)
     } later[] = {
         { "  coherence: epoch\n",
           "\"epoch\" is not available in this version; use none or fanout" },
-        { "  flush_all: namespace\n",
-          "\"namespace\" is not available in this version; use refuse" },
         { "  keys: [ { match: a, guard: true } ]\n", "\"true\" is not available" },
         { "  keys: [ { match: a, coherence: epoch } ]\n", "\"epoch\" is not available" },
         { "web: { listen: [ { address: \"h:3\" } ], mode: tcp }\n", "\"tcp\" is not available" },

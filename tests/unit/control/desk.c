@@ -81,6 +81,13 @@ static uint64_t host_started(void *context)
     return ((struct desk *)context)->telemetry->started;
 }
 
+static bool host_flush(void *context, const char *arm, char *text, size_t size)
+{
+    (void)context;
+    (void)snprintf(text, size, "%s is flushed", arm);
+    return true;
+}
+
 static bool host_draining(void *context)
 {
     return ((struct desk *)context)->draining;
@@ -92,6 +99,7 @@ void desk_make(struct desk *desk, bool with_rollout)
     struct config_faults faults = { NULL, 0 };
     struct config *config;
     char error[512];
+    const uint64_t generations[CONFIG_ARMS_MAX] = { 0 };
     char text[2048];
 
     memset(desk, 0, sizeof(*desk));
@@ -105,7 +113,7 @@ void desk_make(struct desk *desk, bool with_rollout)
     cr_assert_not_null(config, "%s", faults.count > 0 ? faults.faults[0].text : "");
     config_faults_free(&faults);
     desk->telemetry = telemetry_create(2);
-    desk->plan = plan_create(config, NULL, desk->telemetry, error, sizeof(error));
+    desk->plan = plan_create(config, generations, NULL, desk->telemetry, error, sizeof(error));
     cr_assert_not_null(desk->plan, "%s", error);
     if (with_rollout) {
         desk->rollout = rollout_open(config, error, sizeof(error));
@@ -120,7 +128,8 @@ void desk_make(struct desk *desk, bool with_rollout)
                                         .check = host_check,
                                         .shutdown = host_shutdown,
                                         .started = host_started,
-                                        .draining = host_draining };
+                                        .draining = host_draining,
+                                        .flush = host_flush };
 }
 
 void desk_end(struct desk *desk)

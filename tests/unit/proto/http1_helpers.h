@@ -7,12 +7,6 @@
 
 #include <stdlib.h>
 
-/* For tables: SLICE is a compound literal, which a static initialiser may not hold. */
-#define SLICE_INIT(literal)                                                                        \
-    {                                                                                              \
-        (literal), sizeof(literal) - 1                                                             \
-    }
-
 #define TEST_FIELDS 8u
 #define TEST_HEAD 512u
 

@@ -116,10 +116,11 @@ void rig_reload(struct http_rig *rig, const char *web, bool two)
     const struct cohort_position position = { .active = true, .stage = 0, .percent = rig->percent };
     struct plan *before = rig->plan;
     struct snapshot *snapshot;
+    const uint64_t generations[CONFIG_ARMS_MAX] = { 0 };
     char error[256];
 
-    rig->plan =
-        plan_create(make_config(rig, web, two), before, rig->telemetry, error, sizeof(error));
+    rig->plan = plan_create(make_config(rig, web, two), generations, before, rig->telemetry, error,
+                            sizeof(error));
     cr_assert_not_null(rig->plan, "%s", error);
     snapshot = snapshot_create(rig->plan, position, ++rig->generation);
     cr_assert_not_null(snapshot);

@@ -4,6 +4,7 @@ tests_unit_test_rollout_SOURCES = \
     tests/unit/rollout/rollout_helpers.c \
     tests/unit/rollout/rollout_helpers.h \
     tests/unit/rollout/test_durable.c \
+    tests/unit/rollout/test_generations.c \
     tests/unit/rollout/test_kill.c \
     tests/unit/rollout/test_machine.c \
     tests/unit/rollout/test_match.c

@@ -1,0 +1,281 @@
+#include "crossfade/rollout/generations.h"
+
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEMPORARY GENERATIONS_FILE ".new"
+#define ARMS_MAX 256u           /* ever named in one state folder */
+#define FILE_MAX (256u * 1024u) /* bytes */
+
+struct entry {
+    char *arm;
+    uint64_t generation;
+    uint64_t due;
+};
+
+struct generations {
+    char *state_dir;
+    struct entry entries[ARMS_MAX];
+    size_t count;
+};
+
+static struct entry *find(const struct generations *generations, const char *arm)
+{
+    for (size_t i = 0; i < generations->count; i++)
+        if (strcmp(generations->entries[i].arm, arm) == 0)
+            return (struct entry *)(uintptr_t)&generations->entries[i];
+    return NULL;
+}
+
+static struct entry *add(struct generations *generations, const char *arm)
+{
+    struct entry *entry = &generations->entries[generations->count];
+
+    if (generations->count == ARMS_MAX || (entry->arm = strdup(arm)) == NULL)
+        return NULL;
+    entry->generation = 0;
+    entry->due = 0;
+    generations->count++;
+    return entry;
+}
+
+static void forget(struct generations *generations)
+{
+    for (size_t i = 0; i < generations->count; i++)
+        free(generations->entries[i].arm);
+    generations->count = 0;
+}
+
+/* A whole number from 0 to `most`. */
+static bool take_number(const json_t *object, const char *name, uint64_t most, uint64_t *out)
+{
+    const json_t *value = json_object_get(object, name);
+    json_int_t n = json_integer_value(value);
+
+    if (!json_is_integer(value) || n < 0 || (uint64_t)n > most)
+        return false;
+    *out = (uint64_t)n;
+    return true;
+}
+
+static bool take_arms(struct generations *generations, json_t *root, char *error, size_t error_size)
+{
+    json_t *arms = json_object_get(root, "arms");
+    const char *arm;
+    json_t *value;
+    uint64_t format;
+
+    if (!json_is_object(root) || !take_number(root, "format", 1, &format) || format != 1 ||
+        !json_is_object(arms)) {
+        (void)snprintf(error, error_size, "is not of the form that this version writes");
+        return false;
+    }
+    json_object_foreach(arms, arm, value)
+    {
+        struct entry *entry = add(generations, arm);
+        if (entry == NULL || !json_is_object(value) ||
+            !take_number(value, "generation", GENERATIONS_MAX, &entry->generation) ||
+            !take_number(value, "due", INT64_MAX, &entry->due)) {
+            (void)snprintf(error, error_size, "has no valid generation for the arm %.64s", arm);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool generations_parse(struct generations *generations, struct slice text, char *error,
+                       size_t error_size)
+{
+    json_error_t where;
+    json_t *root = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, &where);
+    bool ok;
+
+    forget(generations);
+    if (root == NULL) {
+        (void)snprintf(error, error_size, "is no JSON: line %d: %s", where.line, where.text);
+        return false;
+    }
+    ok = take_arms(generations, root, error, error_size);
+    if (!ok)
+        forget(generations);
+    json_decref(root);
+    return ok;
+}
+
+/* The file as a whole; absent: an empty text that is not parsed. False with errno. */
+static bool read_file(const char *path, char **text, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = 0;
+
+    *text = NULL;
+    *len = 0;
+    if (fd < 0)
+        return errno == ENOENT;
+    *text = malloc(FILE_MAX + 1);
+    while (*text != NULL && *len <= FILE_MAX &&
+           (got = read(fd, *text + *len, FILE_MAX + 1 - *len)) > 0)
+        *len += (size_t)got;
+    (void)close(fd);
+    if (*text == NULL || got < 0)
+        return false;
+    errno = EFBIG;
+    return *len <= FILE_MAX;
+}
+
+struct generations *generations_open(const char *state_dir, char *error, size_t error_size)
+{
+    struct generations *generations = calloc(1, sizeof(*generations));
+    char path[4096];
+    char why[256];
+    char *text = NULL;
+    size_t len = 0;
+    bool ok = true;
+
+    if (generations == NULL || (generations->state_dir = strdup(state_dir)) == NULL) {
+        (void)snprintf(error, error_size, "out of memory");
+        free(generations);
+        return NULL;
+    }
+    (void)snprintf(path, sizeof(path), "%s/" GENERATIONS_FILE, state_dir);
+    if (!read_file(path, &text, &len)) {
+        (void)snprintf(why, sizeof(why), "cannot be read: %s", strerror(errno));
+        ok = false;
+    } else if (text != NULL) {
+        ok = generations_parse(generations, slice_of(text, len), why, sizeof(why));
+    }
+    free(text);
+    if (ok)
+        return generations;
+    (void)snprintf(error, error_size,
+                   "%s %s; put it right, or remove it after a real flush of the memcached servers "
+                   "(without it entries that were flushed come back)",
+                   path, why);
+    generations_close(generations);
+    return NULL;
+}
+
+void generations_close(struct generations *generations)
+{
+    if (generations == NULL)
+        return;
+    forget(generations);
+    free(generations->state_dir);
+    free(generations);
+}
+
+void generations_fill(const struct generations *generations, const struct config *config,
+                      uint64_t *out)
+{
+    for (size_t i = 0; i < config->arm_count; i++) {
+        const struct entry *entry = find(generations, config->arms[i].name);
+        out[i] = entry != NULL ? entry->generation : 0;
+    }
+}
+
+static char *print(const struct generations *generations)
+{
+    json_t *arms = json_object();
+    json_t *root;
+    char *text;
+
+    for (size_t i = 0; i < generations->count; i++)
+        (void)json_object_set_new(arms, generations->entries[i].arm,
+                                  json_pack("{s:I, s:I}", "generation",
+                                            (json_int_t)generations->entries[i].generation, "due",
+                                            (json_int_t)generations->entries[i].due));
+    root = json_pack("{s:i, s:o}", "format", 1, "arms", arms);
+    text = root != NULL ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    return text;
+}
+
+static bool write_new(int folder, struct slice text)
+{
+    int fd = openat(folder, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    bool ok;
+
+    if (fd < 0)
+        return false;
+    ok = file_write(fd, text) && fsync(fd) == 0;
+    if (close(fd) != 0)
+        ok = false;
+    return ok && renameat(folder, TEMPORARY, folder, GENERATIONS_FILE) == 0 &&
+           file_sync_folder(folder);
+}
+
+static bool save(const struct generations *generations, char *error, size_t error_size)
+{
+    int folder = open(generations->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *text = print(generations);
+    bool ok = folder >= 0 && text != NULL && write_new(folder, slice_string(text));
+
+    if (!ok)
+        (void)snprintf(error, error_size, "%s/" GENERATIONS_FILE " cannot be written: %s",
+                       generations->state_dir, text == NULL ? "out of memory" : strerror(errno));
+    free(text);
+    if (folder >= 0)
+        (void)close(folder);
+    return ok;
+}
+
+/* Makes the change, or leaves the entry as it was. */
+static bool change(struct generations *generations, const char *arm, bool raise, uint64_t due,
+                   char *error, size_t error_size)
+{
+    struct entry *entry = find(generations, arm);
+    struct entry before;
+
+    if (entry == NULL)
+        entry = add(generations, arm);
+    if (entry == NULL) {
+        (void)snprintf(error, error_size, "too many arms have had a generation");
+        return false;
+    }
+    before = *entry;
+    if (raise && entry->generation == GENERATIONS_MAX) {
+        (void)snprintf(error, error_size, "the arm has no generation left; give it another "
+                                          "namespace");
+        return false;
+    }
+    entry->generation += raise ? 1 : 0;
+    entry->due = due;
+    if (save(generations, error, error_size))
+        return true;
+    *entry = before;
+    return false;
+}
+
+bool generations_raise(struct generations *generations, const char *arm, char *error,
+                       size_t error_size)
+{
+    return change(generations, arm, true, 0, error, error_size);
+}
+
+bool generations_schedule(struct generations *generations, const char *arm, uint64_t due,
+                          char *error, size_t error_size)
+{
+    return change(generations, arm, false, due, error, error_size);
+}
+
+const char *generations_next(const struct generations *generations, uint64_t *due)
+{
+    const struct entry *next = NULL;
+
+    for (size_t i = 0; i < generations->count; i++) {
+        const struct entry *entry = &generations->entries[i];
+        if (entry->due != 0 && (next == NULL || entry->due < next->due))
+            next = entry;
+    }
+    if (next == NULL)
+        return NULL;
+    *due = next->due;
+    return next->arm;
+}

@@ -1,0 +1,100 @@
+"""flush_all: a new generation of one arm's prefix, seen at once, kept over a crash."""
+import json
+import os
+import time
+
+import harness
+
+
+def config(memcached, **cache):
+    made = harness.cache_config(memcached)
+    made["arms"] = [{"name": "py2", "namespace": ""}, {"name": "py3", "namespace": "py3"}]
+    made["process"] = dict(made.get("process", {}), workers=2)
+    made["cache"].update(cache)
+    return made
+
+
+class Flush(harness.Test):
+    def start(self, **cache):
+        self.server = self.memcached()
+        self.running = self.daemon(config(self.server, **cache))
+        return self.running
+
+    def test_g9_flush_all_hurts_only_its_own_arm(self):
+        daemon = self.start()
+        py2, py3 = daemon.wire("py2"), daemon.wire("py3")
+        py2.talk(b"add k 0 0 1\r\na\r\n", b"STORED\r\n")
+        py3.talk(b"add k 0 0 1\r\nb\r\nflush_all\r\nget k\r\nadd k 0 0 1\r\nc\r\nget k\r\n",
+                 b"STORED\r\nOK\r\nEND\r\nSTORED\r\nVALUE k 0 1\r\nc\r\nEND\r\n")
+        py2.talk(b"get k\r\n", b"VALUE k 0 1\r\na\r\nEND\r\n")
+        answer = b"CLIENT_ERROR flush_all is refused here: this version's keys have no prefix, so " \
+                 b"it would empty the cache of every version\r\n"
+        py2.talk(b"flush_all\r\nflush_all noreply\r\nget k\r\n",
+                 answer + b"VALUE k 0 1\r\na\r\nEND\r\n")
+
+    def test_every_connection_on_every_worker_sees_it_when_it_is_answered(self):
+        daemon = self.start()
+        others = [daemon.wire("py3") for _ in range(12)]
+        for turn in range(20):
+            others[0].talk(b"add k%d 0 0 1\r\nx\r\n" % turn, b"STORED\r\n")
+            for other in others:
+                other.talk(b"get k%d\r\n" % turn, b"VALUE k%d 0 1\r\nx\r\nEND\r\n" % turn)
+            others[turn % 12].talk(b"flush_all\r\n", b"OK\r\n")
+            for other in others:
+                other.talk(b"get k%d\r\n" % turn, b"END\r\n")
+
+    def test_what_stands_behind_it_in_a_pipeline_comes_after_it(self):
+        py3 = self.start().wire("py3")
+        py3.talk(b"set k 0 0 1\r\n1\r\nflush_all noreply\r\nget k\r\nset k 0 0 1\r\n2\r\n" * 30,
+                 b"STORED\r\nEND\r\nSTORED\r\n" * 30)
+        py3.talk(b"get k\r\n", b"VALUE k 0 1\r\n2\r\nEND\r\n")
+
+    def test_with_a_delay_it_comes_later_and_survives_a_crash(self):
+        daemon = self.start()
+        daemon.wire("py3").talk(b"set k 0 0 1\r\nx\r\nflush_all 1\r\nget k\r\n",
+                                b"STORED\r\nOK\r\nVALUE k 0 1\r\nx\r\nEND\r\n")
+        daemon.kill()
+        time.sleep(1.1)
+        daemon.start()
+        daemon.wire("py3").talk(b"get k\r\n", b"END\r\n")
+
+    def test_the_generation_survives_a_crash(self):
+        daemon = self.start()
+        py3 = daemon.wire("py3")
+        py3.talk(b"set k 0 0 1\r\nx\r\nflush_all\r\n", b"STORED\r\nOK\r\n")
+        daemon.kill()
+        daemon.start()
+        daemon.wire("py3").talk(b"get k\r\n", b"END\r\n")
+
+    def test_refuse_refuses(self):
+        py3 = self.start(flush_all="refuse").wire("py3")
+        py3.talk(b"flush_all\r\n", b"CLIENT_ERROR flush_all is refused here: it would empty the "
+                                   b"cache of every version\r\n")
+
+    def test_crossfadectl_flush(self):
+        daemon = self.start()
+        py3 = daemon.wire("py3")
+        py3.talk(b"set k 0 0 1\r\nx\r\n", b"STORED\r\n")
+        daemon.ctl("flush", "py3")
+        py3.talk(b"get k\r\n", b"END\r\n")
+        daemon.ctl("flush", "py2", status=3)
+        daemon.ctl("flush", "nobody", status=3)
+        daemon.ctl("flush", status=2)
+
+    def test_when_the_disk_refuses_it_says_so_and_nothing_changed(self):
+        daemon = self.start()
+        state = os.path.join(daemon.folder, "state")
+        py3 = daemon.wire("py3")
+        py3.talk(b"set k 0 0 1\r\nx\r\n", b"STORED\r\n")
+        os.mkdir(os.path.join(state, "generations.json.new"))
+        py3.talk(b"flush_all\r\nget k\r\n",
+                 b"SERVER_ERROR the flush could not be made durable; see the daemon's log\r\n"
+                 b"VALUE k 0 1\r\nx\r\nEND\r\n")
+        os.rmdir(os.path.join(state, "generations.json.new"))
+        py3.talk(b"flush_all\r\nget k\r\n", b"OK\r\nEND\r\n")
+        with open(os.path.join(state, "generations.json")) as file:
+            self.assertEqual(json.load(file)["arms"]["py3"]["generation"], 1)
+
+
+if __name__ == "__main__":
+    harness.main()
