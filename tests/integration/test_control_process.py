@@ -119,12 +119,14 @@ class Reload(control_talk.Test):
         # Nor a control socket or an admin address that cannot: all is as before, both.
         for change in ({"sockets": config["control"]["sockets"][:3] +
                         [{"path": "@dir@/new.sock"}, {"path": "@dir@/none/none/x.sock"}]},
-                       {"http": taken.address}):
+                       {"http": taken.address},
+                       {"http": "127.0.0.1:@admin2@", "sockets": [{"path": "@dir@/none/none/x"}]}):
             config = copy.deepcopy(self.config)
             config["control"].update(change)
             self.assertEqual("failed", self.put(config).code, change)
             self.assertFalse(os.path.exists(os.path.join(self.folder, "new.sock")))
             self.assertTrue(harness.accepts(self.running.port("admin")))
+            self.assertFalse(harness.accepts(self.running.port("admin2")))
             self.talk().ok("version")
             self.talk("read").ok("version")
 
@@ -349,6 +351,42 @@ class Decision(control_talk.Test):
         # The connections went to both workers, or this proves little.
         accepted = control_talk.metrics(daemon)[0]["crossfade_worker_web_accepted_total"]
         self.assertTrue(all(accepted.value(worker=worker) > 1 for worker in "01"))
+
+    def test_a_worker_in_a_long_turn_is_waited_for(self):
+        """Each worker is kept in turns as long as they get, and finds the question while in one."""
+        daemon = self.daemon(self.everything(ALL_OR_NONE))
+        daemon.wire("py2").talk(b"set k 0 0 1\r\nx\r\n", b"STORED\r\n")
+        talk = self.talk()
+        talk.ok("start")
+        stop = threading.Event()
+        busy = [daemon.wire("py2") for _ in range(8)]
+        batch = b"get k\r\n" * 4000
+
+        def load(wire):
+            while not stop.is_set():
+                wire.send(batch)
+                wire.exactly(len(b"VALUE k 0 1\r\nx\r\nEND\r\n") * 4000)
+
+        threads = [threading.Thread(target=load, args=(wire,), daemon=True) for wire in busy]
+        for thread in threads:
+            thread.start()
+        wires = [daemon.wire("web") for _ in range(self.CONNECTIONS)]
+        question = b"GET / HTTP/1.1\r\nHost: h\r\nX-User-Id: u\r\n\r\n"
+        for n in range(120):
+            change, arm = (("percent 100", b"py3"), ("percent 0", b"py2"))[n % 2]
+            for wire in wires:
+                wire.send(question)
+            talk.ok(change)
+            for wire in wires:
+                wire.send(question)
+            for wire in wires:
+                wire.until(b"\r\n\r\npy")
+                wire.exactly(1)
+                wire.until(b"\r\n\r\n")
+                self.assertEqual(arm, wire.exactly(3), change)
+        stop.set()
+        for thread in threads:
+            thread.join(harness.WAIT)
 
     def ask(self, wire, user):
         wire.send(b"GET / HTTP/1.1\r\nHost: h\r\nX-User-Id: %s\r\n\r\n" % user.encode())
