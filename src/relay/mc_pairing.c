@@ -102,7 +102,9 @@ static const char *strip_prefix(const struct mc_op *op, const struct mc_reply *r
 
 /*
  * Bytes went to the operation's sink. Is that more than the client takes? What it is owed next piles up
- * in its output; what it is owed later is parked with the operations.
+ * in its output; what it is owed later, and a value of moderate size until all of it is here, is parked
+ * with the operations. A value that was parked last adds to the output without having been passed to
+ * it: so the output is looked at whatever the sink is.
  */
 static void passed(struct mc_connection *connection, struct mc_op *op, const struct buffer *sink,
                    size_t len, bool ok)
@@ -118,8 +120,10 @@ static void passed(struct mc_connection *connection, struct mc_op *op, const str
         client->parked += len;
     else
         mc_client_wake(client);
-    if (parked ? client->parked > MC_PARKED_MAX : client->output.len > MC_HIGH_WATER)
-        mc_connection_stall(connection, client, parked);
+    if (client->output.len > MC_HIGH_WATER)
+        mc_connection_stall(connection, client, false);
+    else if (client->parked > MC_PARKED_MAX)
+        mc_connection_stall(connection, client, true);
 }
 
 /* Passes on the first `len` bytes of an item, its line included. */
