@@ -75,8 +75,11 @@ struct chunk *chunk_create(struct buffer_pool *pool, size_t room)
     if (room <= SMALL_OBJECT - sizeof(*chunk))
         return chunk_setup(slab_get(&pool->small_chunks), pool, CHUNK_KIND_SMALL,
                            SMALL_OBJECT - sizeof(*chunk));
-    if (room <= FULL_OBJECT - sizeof(*chunk) && room > FULL_OBJECT / 2)
+    if (room > FULL_OBJECT / 2 && room <= FULL_OBJECT - sizeof(*chunk))
         return chunk_create_full(pool);
+    /* Much of it stays empty; but its pages are not there before they are written to. */
+    if (room <= FULL_OBJECT / 2)
+        return chunk_setup(slab_get(&pool->chunks), pool, CHUNK_KIND_FULL, room);
     chunk = chunk_setup(malloc(sizeof(*chunk) + room), pool, CHUNK_KIND_HEAP, room);
     if (chunk != NULL)
         pool->large += sizeof(*chunk) + room;
