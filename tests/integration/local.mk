@@ -7,6 +7,18 @@ EXTRA_DIST += \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
     tests/integration/test_flush.py \
+    tests/integration/clients/agent.py \
+    tests/integration/clients/values.py \
+    tests/integration/malloc_count.c \
+    tests/integration/test_allocations.py \
+    tests/integration/test_clients.py \
     tests/integration/test_harness.py \
     tests/integration/test_metrics.py \
     tests/integration/test_web_load.py
+
+# Not a program's flags: what is preloaded into a daemon under test is not itself sanitized.
+check_DATA = tests/integration/malloc_count.so
+CLEANFILES += tests/integration/malloc_count.so
+tests/integration/malloc_count.so: tests/integration/malloc_count.c
+	$(AM_V_CC)$(MKDIR_P) tests/integration && \
+	    $(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) -fPIC -shared -o $@ $(srcdir)/tests/integration/malloc_count.c

@@ -68,8 +68,8 @@ class Daemon(harness.Test):
 
     def test_a_start_that_fails_says_why(self):
         with self.assertRaises(AssertionError) as raised:
-            harness.Daemon(self.folder, {"arms": [{"nam": "py2"}]})
-        self.assertIn("nam", str(raised.exception))
+            harness.Daemon(self.folder, harness.cache_config("127.0.0.1:1", coherense="none"))
+        self.assertIn("coherense", str(raised.exception))
 
 
 if __name__ == "__main__":
