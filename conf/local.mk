@@ -2,4 +2,5 @@
 examplesdir = $(docdir)/examples
 dist_examples_DATA = \
     conf/crossfade.yaml \
+    conf/quickstart.yaml \
     conf/sidecar.yaml
