@@ -558,7 +558,7 @@ class Start(control_talk.Test):
             pass
         for folder in ("@dir@/file", "/proc/crossfade"):
             second["process"]["state_dir"] = folder
-            self.refused(daemon, second, "process.state_dir", daemon.render(folder))
+            self.refused(daemon, second, "not started", daemon.render(folder))
         os.mkdir(os.path.join(self.folder, "broken"))
         with open(os.path.join(self.folder, "broken", "rollout.json"), "w") as file:
             file.write("{ what?")
