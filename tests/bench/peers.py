@@ -295,8 +295,7 @@ process:
 def crossfade(bench, servers, row, coherence="fanout", program=None):
     """One worker, the candidate arm: with prefix, fan-out to the other arm, and rules to walk."""
     port = free_port()
-    name = "crossfade-%s-%d-%s%s" % (row.plane, len(servers), coherence,
-                                     "-other" if program else "")
+    name = "crossfade-%d" % port
     os.makedirs(os.path.join(bench.folder, name + ".state"), exist_ok=True)
     values = {"folder": bench.folder, "name": name, "port": port, "other": free_port(),
               "backend": servers[0], "coherence": coherence,
