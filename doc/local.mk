@@ -5,5 +5,6 @@ dist_man_MANS += \
     doc/crossfade.8
 
 dist_doc_DATA += \
+    doc/performance.md \
     doc/rollout.md \
     doc/web-plane.md
