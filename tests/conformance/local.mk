@@ -3,4 +3,5 @@
 EXTRA_DIST += \
     tests/conformance/cases.py \
     tests/conformance/test_classic.py \
+    tests/conformance/test_suites.py \
     tests/conformance/test_web_framing.py

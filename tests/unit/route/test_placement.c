@@ -4,6 +4,7 @@
 #include <libmemcached/memcached.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { KEYS = 10000 };
 
@@ -286,4 +287,66 @@ Test(placement, threads_choose_alike)
     for (unsigned i = 1; i < 4; i++)
         cr_assert_eq(shared[i].sum, shared[0].sum);
     placement_destroy(placement);
+}
+
+/* -- Nothing is allocated for a key --------------------------------------------------------------
+ */
+
+static unsigned allocations;
+
+static void *count_malloc(const memcached_st *client, const size_t size, void *context)
+{
+    (void)client;
+    (void)context;
+    allocations++;
+    return malloc(size);
+}
+
+static void count_free(const memcached_st *client, void *memory, void *context)
+{
+    (void)client;
+    (void)context;
+    free(memory);
+}
+
+static void *count_realloc(const memcached_st *client, void *memory, const size_t size,
+                           void *context)
+{
+    (void)client;
+    (void)context;
+    allocations++;
+    return realloc(memory, size);
+}
+
+static void *count_calloc(const memcached_st *client, size_t count, const size_t size,
+                          void *context)
+{
+    (void)client;
+    (void)context;
+    allocations++;
+    return calloc(count, size);
+}
+
+/* What the data path relies on: the library chooses a server without its allocator. */
+Test(placement, the_library_allocates_nothing_for_a_key)
+{
+    memcached_st *client = memcached_create(NULL);
+
+    cr_assert_eq(memcached_set_memory_allocators(client, count_malloc, count_free, count_realloc,
+                                                 count_calloc, NULL),
+                 MEMCACHED_SUCCESS);
+    for (size_t i = 0; i < COUNT(weighted); i++)
+        cr_assert_eq(memcached_server_add_with_weight(client, weighted[i].host, weighted[i].port,
+                                                      weighted[i].weight),
+                     MEMCACHED_SUCCESS);
+    set(client, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1);
+    cr_assert_gt(allocations, 0, "they are counted");
+    allocations = 0;
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[40];
+        struct slice slice = numbered(key, i);
+        cr_assert_lt(memcached_generate_hash(client, slice.data, slice.len), COUNT(weighted));
+    }
+    cr_assert_eq(allocations, 0);
+    memcached_free(client);
 }
