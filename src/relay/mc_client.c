@@ -440,8 +440,6 @@ static void resume_stalled(struct mc_client *client)
         if (connection->stalled_parked ? client->parked < MC_PARKED_MAX / 2
                                        : client->output.len < MC_LOW_WATER)
             mc_connection_resume(connection);
-        else
-            connection->stalled_since = worker_now(client->plane->worker);
         connection = next;
     }
 }

@@ -31,6 +31,8 @@ void mc_connection_close_batch(struct mc_connection *connection)
 static void enqueue(struct mc_connection *connection, struct mc_op *op)
 {
     STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
+    if (connection->unsent == NULL)
+        connection->unsent = op;
     counter_add(&connection->server->cell->waiting, 1);
     counter_add(&connection->server->cell->requests, 1);
     worker_defer(worker_of(connection), &connection->flush);
@@ -135,7 +137,9 @@ bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk, 
 {
     struct worker *worker = worker_of(connection);
 
-    connection->since = worker_now(worker);
+    /* Bytes that only queue up behind others are no progress. */
+    if (connection->output.len == 0)
+        connection->since = worker_now(worker);
     worker_defer(worker, &connection->flush);
     return buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len);
 }

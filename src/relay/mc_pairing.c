@@ -307,13 +307,21 @@ static void pair_line(struct mc_connection *connection, const struct mc_reply *r
         mc_op_part_done(op, line);
 }
 
+/* The server cannot have stored what it has not been sent: only errors may come early. */
+static bool is_early(const struct mc_connection *connection)
+{
+    return connection->uploader != NULL &&
+           (connection->uploader->upload_left > 0 || connection->output.len > 0);
+}
+
 static enum step pair_one(struct mc_connection *connection, struct slice bytes, size_t *need,
                           char *why, size_t size)
 {
     struct mc_op *op = STAILQ_FIRST(&connection->ops);
     struct mc_reply reply;
 
-    if (op == NULL && !connection->expect_end) {
+    /* What is composed but not sent yet cannot be answered. */
+    if ((op == NULL || op == connection->unsent) && !connection->expect_end) {
         (void)doubt(why, size, "bytes that no request asked for", bytes);
         return STEP_DOUBT;
     }
@@ -337,8 +345,9 @@ static enum step pair_one(struct mc_connection *connection, struct slice bytes, 
     }
     if (mc_verb_is_get(op->verb))
         return pair_get(connection, bytes, &reply, need, why, size);
-    if ((allowed[op->verb] & KIND(reply.kind)) == 0 &&
-        !(connection->dedicated && reply.kind == MC_REPLY_CLIENT_ERROR)) {
+    if (((allowed[op->verb] & KIND(reply.kind)) == 0 &&
+         !(connection->dedicated && reply.kind == MC_REPLY_CLIENT_ERROR)) ||
+        ((KIND(reply.kind) & ERRORS) == 0 && is_early(connection))) {
         (void)doubt(why, size, "an answer that does not fit the request", reply.line);
         return STEP_DOUBT;
     }

@@ -105,6 +105,7 @@ static void disconnect(struct mc_connection *connection)
     buffer_clear(&connection->output, &worker->buffers);
     connection->state = MC_CLOSED;
     connection->writing = false;
+    connection->unsent = NULL;
     connection->batch_last = NULL;
     connection->expect_end = false;
     connection->body_left = 0;
@@ -124,7 +125,7 @@ static void back_off(struct mc_server *server, const char *reason)
     wait = wait * 3 / 4 + (hash_mix(now + (uint64_t)(uintptr_t)server) % (wait / 2 + 1));
     if (server->failures == 0) {
         log_warn("memcached server %s is down: %s", server->name, reason);
-        counter_set(&server->cell->down, 1);
+        counter_add(&server->cell->down, 1);
     }
     server->failures++;
     server->retry_at = now + wait;
@@ -178,7 +179,8 @@ void mc_server_destroy(struct mc_server *server)
         if (server->connections[i].flush.queued)
             STAILQ_REMOVE(&server->plane->worker->tasks, &server->connections[i].flush, turn_task,
                           next);
-    counter_set(&server->cell->down, 0);
+    if (server->failures > 0)
+        counter_sub(&server->cell->down, 1);
     LIST_REMOVE(server, link);
     free(server->name);
     free(server->connections);
@@ -228,6 +230,8 @@ static bool probe(struct mc_connection *connection)
     }
     op->flags |= MC_OP_PROBE;
     STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
+    if (connection->unsent == NULL)
+        connection->unsent = op;
     counter_add(&connection->server->cell->waiting, 1);
     connection->state = MC_PROBING;
     connection->since = worker_now(worker);
@@ -247,6 +251,22 @@ struct mc_connection *mc_server_connection(struct mc_server *server, unsigned af
     return connection;
 }
 
+static struct mc_connection *open_dedicated(struct mc_server *server)
+{
+    struct mc_connection *connection = malloc(sizeof(*connection));
+
+    if (connection == NULL)
+        return NULL;
+    connection_init(connection, server);
+    connection->dedicated = true;
+    if (!open_connection(connection)) {
+        free(connection);
+        return NULL;
+    }
+    LIST_INSERT_HEAD(&server->uploads, connection, upload);
+    return connection;
+}
+
 struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client)
 {
     struct mc_connection *connection;
@@ -260,17 +280,9 @@ struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_clien
             return connection;
         }
     }
-    connection = malloc(sizeof(*connection));
-    if (connection == NULL)
-        return NULL;
-    connection_init(connection, server);
-    connection->dedicated = true;
-    if (!open_connection(connection)) {
-        free(connection);
-        return NULL;
-    }
-    connection->uploader = client;
-    LIST_INSERT_HEAD(&server->uploads, connection, upload);
+    connection = open_dedicated(server);
+    if (connection != NULL)
+        connection->uploader = client;
     return connection;
 }
 
@@ -283,14 +295,17 @@ void mc_server_upload_done(struct mc_connection *connection, bool broken)
 
 static void became_ready(struct mc_connection *connection)
 {
-    struct mc_server *server = connection->server;
-
     connection->state = MC_READY;
-    counter_add(&server->cell->up, 1);
-    if (server->failures > 0)
+    counter_add(&connection->server->cell->up, 1);
+}
+
+static void trust(struct mc_server *server)
+{
+    if (server->failures > 0) {
         log_info("memcached server %s is back", server->name);
+        counter_sub(&server->cell->down, 1);
+    }
     server->failures = 0;
-    counter_set(&server->cell->down, 0);
 }
 
 static void connected(struct mc_connection *connection)
@@ -304,9 +319,10 @@ static void connected(struct mc_connection *connection)
         return;
     }
     counter_add(&server->cell->connects, 1);
-    if (server->failures == 0)
+    if (server->failures == 0 || !STAILQ_EMPTY(&connection->ops)) {
+        /* What was composed while the server was trusted still goes out: a probe would end up in it. */
         became_ready(connection);
-    else if (!probe(connection)) {
+    } else if (!probe(connection)) {
         mc_connection_fail(connection, "out of memory", true);
         return;
     }
@@ -326,8 +342,11 @@ static void flush_output(struct mc_connection *connection)
     before = connection->output.len;
     if (before == 0 || connection->writing)
         return;
+    connection->unsent = NULL;
     verdict = stream_flush(&connection->stream, &connection->output, &worker->buffers);
     counter_add(&connection->server->cell->bytes_written, before - connection->output.len);
+    if (connection->dedicated && connection->output.len < before)
+        connection->since = worker_now(worker);
     if (verdict == STREAM_FAILED) {
         counter_add(&connection->server->cell->closed_by_server, 1);
         mc_connection_fail(connection, strerror(errno), true);
@@ -353,8 +372,10 @@ static void pair(struct mc_connection *connection)
         mc_connection_fail(connection, "it sent what the protocol does not allow", true);
         return;
     }
-    if (connection->state == MC_PROBING && STAILQ_EMPTY(&connection->ops))
+    if (connection->state == MC_PROBING && STAILQ_EMPTY(&connection->ops)) {
         became_ready(connection);
+        trust(connection->server);
+    }
     if (connection->uploader != NULL && STAILQ_EMPTY(&connection->ops))
         mc_client_wake(connection->uploader);
 }
@@ -435,7 +456,7 @@ void mc_connection_stall(struct mc_connection *connection, struct mc_client *cli
 void mc_connection_resume(struct mc_connection *connection)
 {
     unstall(connection);
-    connection->since = worker_now(worker_of(connection));
+    connection->since = connection->resumed = worker_now(worker_of(connection));
     if (!watch_set(&connection->watch, true, connection->writing)) {
         mc_connection_fail(connection, "no memory for its events", false);
         return;
@@ -451,11 +472,18 @@ static bool is_late(const struct mc_connection *connection, uint64_t now)
 
     if (first == NULL || connection->stalled_by != NULL)
         return false;
-    begin = first->started;
+    begin = connection->resumed > first->started ? connection->resumed : first->started;
     /* While a value streams, either way, it is progress that counts. */
     if ((connection->body_left > 0 || connection->dedicated) && connection->since > begin)
         begin = connection->since;
     return now > begin + connection->server->request_timeout;
+}
+
+/* It is the client that the server waits for: all that came of its value is sent. */
+static bool waits_for_value(const struct mc_connection *connection)
+{
+    return connection->uploader != NULL && connection->uploader->upload_left > 0 &&
+           connection->output.len == 0;
 }
 
 static void connection_tick(struct mc_connection *connection, uint64_t now)
@@ -478,13 +506,38 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
         break;
     case MC_PROBING:
     case MC_READY:
-        if (is_late(connection, now) &&
-            (connection->uploader == NULL || connection->uploader->upload_left == 0)) {
+        if (is_late(connection, now) && !waits_for_value(connection)) {
             counter_add(&server->cell->timeouts, 1);
             mc_connection_fail(connection, "no answer in time", true);
         }
         break;
     }
+}
+
+static bool is_coming_up(const struct mc_connection *connection)
+{
+    return connection->state == MC_CONNECTING || connection->state == MC_PROBING;
+}
+
+/* Has the server find out, by a probe, whether it may be trusted again. */
+static void try_again(struct mc_server *server)
+{
+    const struct mc_connection *upload;
+
+    for (unsigned i = 0; i < server->connection_count; i++)
+        if (is_coming_up(&server->connections[i]))
+            return;
+    LIST_FOREACH(upload, &server->uploads, upload)
+    if (is_coming_up(upload) && upload->uploader == NULL)
+        return;
+    for (unsigned i = 0; i < server->connection_count; i++) {
+        if (server->connections[i].state == MC_CLOSED) {
+            (void)open_connection(&server->connections[i]);
+            return;
+        }
+    }
+    /* It was an upload that failed, and all others stand. */
+    (void)open_dedicated(server);
 }
 
 void mc_server_tick(struct mc_server *server, uint64_t now)
@@ -502,16 +555,6 @@ void mc_server_tick(struct mc_server *server, uint64_t now)
     }
     for (unsigned i = 0; i < server->connection_count; i++)
         connection_tick(&server->connections[i], now);
-    if (server->failures == 0 || now < server->retry_at || server->refs == 0)
-        return;
-    for (unsigned i = 0; i < server->connection_count; i++)
-        if (server->connections[i].state == MC_CONNECTING ||
-            server->connections[i].state == MC_PROBING)
-            return;
-    for (unsigned i = 0; i < server->connection_count; i++) {
-        if (server->connections[i].state == MC_CLOSED) {
-            (void)open_connection(&server->connections[i]);
-            return;
-        }
-    }
+    if (server->failures > 0 && now >= server->retry_at && server->refs > 0)
+        try_again(server);
 }

@@ -41,12 +41,13 @@ struct mc_connection {
     struct input input;
     struct buffer output;
     struct mc_op_queue ops; /* sent or composed, in order; without their reply */
+    struct mc_op *unsent;   /* the first of them that was composed since the last write, or NULL */
     struct turn_task flush;
     struct turn_task grave; /* dedicated connections only */
     enum mc_connection_state state;
     bool dedicated;
     bool writing; /* waits for writability */
-    uint64_t since;    /* when the state began, or the last byte came */
+    uint64_t since;    /* when the state began, or the last byte moved */
     /* The get that is being composed: */
     struct mc_op *batch_last; /* its last key so far; NULL: none is open */
     uint64_t batch_id;
@@ -60,6 +61,7 @@ struct mc_connection {
     struct mc_client *stalled_by;
     bool stalled_parked; /* by what is parked, not by what is to be written */
     uint64_t stalled_since;
+    uint64_t resumed; /* when it was last read again after that */
     LIST_ENTRY(mc_connection) stalled;
     LIST_ENTRY(mc_connection) upload; /* dedicated: in server->uploads */
     struct mc_client *uploader;       /* dedicated: whose value is being sent */
