@@ -13,6 +13,7 @@ EXTRA_DIST += \
     tests/integration/test_allocations.py \
     tests/integration/test_clients.py \
     tests/integration/test_harness.py \
+    tests/integration/test_hostile_servers.py \
     tests/integration/test_metrics.py \
     tests/integration/test_placement.py \
     tests/integration/test_rollout.py \
