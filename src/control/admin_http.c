@@ -1,8 +1,12 @@
 #include "crossfade/control/admin_http.h"
 
-#include <event2/buffer.h>
-#include <event2/http.h>
+#include "crossfade/base/log.h"
+
 #include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +14,15 @@
 #define HEADERS_MAX 8192
 #define BODY_MAX 1024
 #define TIMEOUT_SECONDS 10
+/* How often accepting is tried again after it has failed for want of descriptors. */
+static const struct timeval accept_again = { .tv_sec = 1 };
 
 struct admin_http {
     struct event_base *base;
     const struct control_host *host;
     struct evhttp *server; /* NULL: off */
+    struct evconnlistener *listener; /* the server's */
+    struct event *again;
     char *address;         /* as configured */
 };
 
@@ -79,6 +87,24 @@ static void on_other(struct evhttp_request *request, void *context)
     answer_text(request, 404, "Not Found", "Here are /metrics, /healthz and /readyz.\n");
 }
 
+/* Asking again and again would only take the processor's time. */
+static void on_accept_error(struct evconnlistener *listener, void *context)
+{
+    (void)context; /* the server's own */
+    log_warn("control.http: cannot accept connections: %s; trying again", strerror(errno));
+    (void)evconnlistener_disable(listener);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *context)
+{
+    struct admin_http *admin = context;
+
+    (void)fd;
+    (void)what;
+    if (admin->listener != NULL)
+        (void)evconnlistener_enable(admin->listener);
+}
+
 struct admin_http *admin_http_create(struct event_base *base, const struct control_host *host)
 {
     struct admin_http *admin = calloc(1, sizeof(*admin));
@@ -87,13 +113,19 @@ struct admin_http *admin_http_create(struct event_base *base, const struct contr
         return NULL;
     admin->base = base;
     admin->host = host;
+    admin->again = event_new(base, -1, EV_PERSIST, on_again, admin);
+    if (admin->again == NULL || event_add(admin->again, &accept_again) != 0) {
+        admin_http_destroy(admin);
+        return NULL;
+    }
     return admin;
 }
 
 static struct evhttp *open_server(struct admin_http *admin, const struct config_endpoint *endpoint,
-                                  char *error, size_t error_size)
+                                  struct evconnlistener **listener, char *error, size_t error_size)
 {
     struct evhttp *server = evhttp_new(admin->base);
+    struct evhttp_bound_socket *bound;
 
     if (server == NULL) {
         (void)snprintf(error, error_size, "out of memory");
@@ -107,12 +139,15 @@ static struct evhttp *open_server(struct admin_http *admin, const struct config_
     (void)evhttp_set_cb(server, "/healthz", on_health, admin);
     (void)evhttp_set_cb(server, "/readyz", on_health, admin);
     evhttp_set_gencb(server, on_other, admin);
-    if (evhttp_bind_socket_with_handle(server, endpoint->host, endpoint->port) == NULL) {
+    bound = evhttp_bind_socket_with_handle(server, endpoint->host, endpoint->port);
+    if (bound == NULL) {
         (void)snprintf(error, error_size, "control.http: cannot listen on %s: %s", endpoint->text,
                        strerror(errno));
         evhttp_free(server);
         return NULL;
     }
+    *listener = evhttp_bound_socket_get_listener(bound);
+    evconnlistener_set_error_cb(*listener, on_accept_error);
     return server;
 }
 
@@ -120,6 +155,7 @@ bool admin_http_configure(struct admin_http *admin, const struct config *config,
                           size_t error_size)
 {
     const struct config_endpoint *endpoint = &config->control.http;
+    struct evconnlistener *listener = NULL;
     struct evhttp *server = NULL;
     char *address = NULL;
 
@@ -131,7 +167,7 @@ bool admin_http_configure(struct admin_http *admin, const struct config *config,
             (void)snprintf(error, error_size, "out of memory");
             return false;
         }
-        server = open_server(admin, endpoint, error, error_size);
+        server = open_server(admin, endpoint, &listener, error, error_size);
         if (server == NULL) {
             free(address);
             return false;
@@ -141,6 +177,7 @@ bool admin_http_configure(struct admin_http *admin, const struct config *config,
         evhttp_free(admin->server);
     free(admin->address);
     admin->server = server;
+    admin->listener = listener;
     admin->address = address;
     return true;
 }
@@ -151,6 +188,8 @@ void admin_http_destroy(struct admin_http *admin)
         return;
     if (admin->server != NULL)
         evhttp_free(admin->server);
+    if (admin->again != NULL)
+        event_free(admin->again);
     free(admin->address);
     free(admin);
 }

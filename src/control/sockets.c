@@ -21,6 +21,8 @@
 #define OUTPUT_MAX (1024u * 1024u)
 /* A peer that takes nothing for so long is closed. */
 static const struct timeval write_timeout = { .tv_sec = 30 };
+/* Out of descriptors: until it is tried again. */
+static const struct timeval accept_pause = { .tv_usec = 200000 };
 
 struct control_socket {
     LIST_ENTRY(control_socket) link;
@@ -48,6 +50,7 @@ struct control_sockets {
     const struct control_host *host;
     LIST_HEAD(, control_socket) listening;
     LIST_HEAD(, control_talk) talks;
+    struct event *accept_again;
 };
 
 static void talk_close(struct control_talk *talk)
@@ -182,6 +185,28 @@ static void on_end(struct bufferevent *stream, short what, void *context)
     talk_close(talk);
 }
 
+static void on_accept_again(evutil_socket_t fd, short what, void *context)
+{
+    struct control_sockets *sockets = context;
+    struct control_socket *socket;
+
+    (void)fd;
+    (void)what;
+    LIST_FOREACH(socket, &sockets->listening, link)
+    (void)event_add(socket->event, NULL);
+}
+
+/* Where nothing can be accepted, asking again and again would only take the processor's time. */
+static void pause_accepting(struct control_socket *socket)
+{
+    struct control_sockets *sockets = socket->sockets;
+
+    if (!event_pending(sockets->accept_again, EV_TIMEOUT, NULL))
+        log_warn("control: cannot accept connections: %s; trying again", strerror(errno));
+    if (event_add(sockets->accept_again, &accept_pause) == 0)
+        (void)event_del(socket->event);
+}
+
 static void on_accept(evutil_socket_t fd, short what, void *context)
 {
     struct control_socket *socket = context;
@@ -191,8 +216,11 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
     struct control_talk *talk;
 
     (void)what;
-    if (accepted < 0)
+    if (accepted < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(socket);
         return;
+    }
     talk = socket->talk_count < CONTROL_PEERS_MAX ? calloc(1, sizeof(*talk)) : NULL;
     if (talk != NULL)
         talk->stream = bufferevent_socket_new(sockets->base, accepted, BEV_OPT_CLOSE_ON_FREE);
@@ -225,6 +253,11 @@ struct control_sockets *control_sockets_create(struct event_base *base,
     sockets->host = host;
     LIST_INIT(&sockets->listening);
     LIST_INIT(&sockets->talks);
+    sockets->accept_again = evtimer_new(base, on_accept_again, sockets);
+    if (sockets->accept_again == NULL) {
+        free(sockets);
+        return NULL;
+    }
     return sockets;
 }
 
@@ -345,8 +378,9 @@ bool control_sockets_configure(struct control_sockets *sockets, const struct con
         socket = find(sockets, control->sockets[i].path);
         socket->wanted = true;
         socket->level = (enum control_level)control->sockets[i].level;
-        if (control->sockets[i].mode >= 0)
-            (void)chmod(control->sockets[i].path, (mode_t)control->sockets[i].mode);
+        if (control->sockets[i].mode >= 0 &&
+            chmod(control->sockets[i].path, (mode_t)control->sockets[i].mode) != 0)
+            log_warn("%s: its mode cannot be set: %s", control->sockets[i].path, strerror(errno));
     }
     close_where(sockets, false);
     return true;
@@ -363,5 +397,6 @@ void control_sockets_destroy(struct control_sockets *sockets)
         talk_close(talk);
     while ((socket = LIST_FIRST(&sockets->listening)) != NULL)
         socket_close(socket);
+    event_free(sockets->accept_again);
     free(sockets);
 }

@@ -2,11 +2,15 @@
 import copy
 import json
 import os
+import pwd
+import resource
 import shutil
 import signal
+import stat
 import subprocess
 import threading
 import time
+import unittest
 
 import control_talk
 import harness
@@ -489,7 +493,57 @@ class Stop(control_talk.Test):
         daemon.wait(0)
 
 
+class Scarcity(control_talk.Test):
+    def test_out_of_descriptors(self):
+        daemon = self.daemon(self.everything())
+        talk = self.talk()
+        talk.ok("start")
+        used = {int(name) for name in os.listdir("/proc/%d/fd" % daemon.pid)}
+        lowest = next(n for n in range(10000) if n not in used)
+        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (lowest, before[1]))
+        late, web = self.talk(), daemon.wire("admin")
+        late.send(b"version\n")
+        web.send(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        harness.eventually(lambda: daemon.log().count(b"cannot accept connections") >= 2)
+        spent = daemon.cpu_seconds()
+        late.silence(1.0)
+        self.assertLess(daemon.cpu_seconds() - spent, 0.3)  # it does not ask again and again
+        self.assertLess(daemon.log().count(b"cannot accept connections"), 20)
+        # Who is there is served; its file needs a descriptor, too, and is written once there is one.
+        talk.refused("abort", "degraded", "in effect, but not on disk")
+        self.assertIn("Too many open files", talk.ok("show rollout --json").json["unsaved"])
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+        self.assertTrue(late.reply().ok)
+        web.until(b"ok\n")
+        harness.eventually(lambda: "unsaved" not in talk.ok("show rollout --json").json)
+        with open(os.path.join(self.folder, "state", "rollout.json")) as file:
+            self.assertIn("aborted", file.read())
+
+
 class Start(control_talk.Test):
+    @unittest.skipUnless(os.geteuid() == 0, "only root becomes another user")
+    def test_another_user(self):
+        os.chmod(self.folder, 0o755)
+        nobody = pwd.getpwnam("nobody").pw_uid
+        config = self.everything()
+        config["process"].update(user="nobody", state_dir="@dir@/fresh")
+        daemon = self.daemon(config)
+        self.assertEqual(nobody, os.stat("/proc/%d" % daemon.pid).st_uid)
+        state = os.path.join(self.folder, "fresh")
+        self.assertEqual((nobody, 0o750), (os.stat(state).st_uid,
+                                           stat.S_IMODE(os.stat(state).st_mode)))
+        talk = self.talk()
+        talk.ok("start; abort; flush py3")
+        self.assertTrue(talk.reply().ok and talk.reply().ok)
+        self.assertEqual({nobody}, {os.stat(os.path.join(state, name)).st_uid
+                                    for name in os.listdir(state)})
+        # What it may no longer do is said, not passed over.
+        config["control"]["sockets"][1]["mode"] = "0600"
+        daemon.write(config)
+        talk.ok("reload")
+        self.assertIn(b"operate.sock: its mode cannot be set: ", daemon.log())
+
     def refused(self, daemon, config, *words):
         """A second daemon with this configuration ends at once, with these words."""
         path = os.path.join(self.folder, "second.yaml")
