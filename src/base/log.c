@@ -67,10 +67,15 @@ void log_write(enum log_level level, const char *format, ...)
                                      level_names[level]);
         for (const char *p = text; *p != '\0' && at + 10 < sizeof(line); p++) {
             unsigned char c = (unsigned char)*p;
+            size_t width = slice_character(slice_of(p, strnlen(p, 4)));
             if (c == '"' || c == '\\') {
                 line[at++] = '\\';
                 line[at++] = (char)c;
-            } else if (c < 0x20 || c > 0x7e) {
+            } else if (width > 1) {
+                memcpy(line + at, p, width);
+                at += width;
+                p += width - 1;
+            } else if (width == 0) {
                 at += (size_t)snprintf(line + at, sizeof(line) - at, "\\u%04x", c);
             } else {
                 line[at++] = (char)c;

@@ -54,6 +54,31 @@ size_t slice_find(struct slice s, char byte)
     return at != NULL ? (size_t)(at - s.data) : s.len;
 }
 
+size_t slice_character(struct slice s)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    unsigned char first = s.len > 0 ? (unsigned char)s.data[0] : 0xff;
+    size_t len = first < 0x80   ? 1
+                 : first < 0xc2 ? 0
+                 : first < 0xe0 ? 2
+                 : first < 0xf0 ? 3
+                 : first < 0xf5 ? 4
+                                : 0;
+    uint32_t point = len < 2 ? first : first & (0x7fu >> len);
+
+    if (len == 0 || len > s.len)
+        return 0;
+    for (size_t i = 1; i < len; i++) {
+        unsigned char next = (unsigned char)s.data[i];
+        if ((next & 0xc0) != 0x80)
+            return 0;
+        point = point << 6 | (next & 0x3fu);
+    }
+    if (point < least[len] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
+        return 0;
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) ? 0 : len;
+}
+
 char *slice_escape(struct slice s, char *out, size_t size)
 {
     static const char hex[] = "0123456789abcdef";

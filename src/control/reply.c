@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define COLUMNS_MAX 16u
+#define CELL 320u /* bytes of text in a table */
 
 void control_reply_init(struct control_reply *reply)
 {
@@ -55,41 +56,29 @@ json_t *reply_text(struct slice text)
     return value;
 }
 
-/* C0, DEL, and C1 (U+0080 to U+009F, two bytes): what a terminal would obey. */
-static size_t control_length(const char *text)
+/*
+ * For a terminal, whatever the bytes: characters as they are, other bytes as \xNN. Gives back how much
+ * of the text has found room in out[size], which is cut between two characters; terminated.
+ */
+static size_t show(struct slice text, char *out, size_t size)
 {
-    unsigned char c = (unsigned char)text[0];
-
-    if (c < 0x20 || c == 0x7f)
-        return 1;
-    return c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0 ? 2 : 0;
-}
-
-/* UTF-8 as it is, but for control characters; what is too long is cut between two characters. */
-static void cell_copy(const char *text, char *out, size_t size)
-{
+    size_t done = 0;
     size_t at = 0;
 
-    while (*text != '\0') {
-        size_t len = control_length(text);
-        size_t whole = 1;
-        if (len > 0) {
-            if (at + 4 * len + 1 > size)
-                break;
-            (void)slice_escape(slice_of(text, len), out + at, size - at);
-            at += strlen(out + at);
-            text += len;
-            continue;
-        }
-        while (((unsigned char)text[whole] & 0xc0) == 0x80)
-            whole++;
-        if (at + whole + 1 > size)
+    while (done < text.len) {
+        struct slice rest = slice_of(text.data + done, text.len - done);
+        size_t len = slice_character(rest);
+        if (at + (len > 0 ? len : 4) + 1 > size)
             break;
-        memcpy(out + at, text, whole);
-        at += whole;
-        text += whole;
+        if (len > 0)
+            memcpy(out + at, rest.data, len);
+        else
+            (void)slice_escape(slice_of(rest.data, 1), out + at, size - at);
+        at += len > 0 ? len : strlen(out + at);
+        done += len > 0 ? len : 1;
     }
     out[at] = '\0';
+    return done;
 }
 
 /* A value in a table. */
@@ -100,7 +89,7 @@ static const char *cell_text(const json_t *value, char *out, size_t size)
     if (json_is_string(value)) {
         if (json_string_length(value) == 0)
             return "-";
-        cell_copy(json_string_value(value), out, size);
+        (void)show(slice_string(json_string_value(value)), out, size);
         return out;
     }
     if (json_is_integer(value))
@@ -127,8 +116,6 @@ static void pad(struct evbuffer *out, size_t from, size_t to)
     if (from < to)
         (void)evbuffer_add_printf(out, "%*s", (int)(to - from), "");
 }
-
-#define CELL 320u
 
 static void write_rows(struct evbuffer *out, const json_t *rows, const struct table_column *columns)
 {
@@ -206,10 +193,15 @@ void table_write(struct evbuffer *out, const json_t *data, const struct table_co
 /* Lines of a sentence; an empty one would end the reply too early. */
 static void write_sentence(struct evbuffer *out, const char *sentence)
 {
+    char text[CELL];
+
     for (;;) {
         size_t len = strcspn(sentence, "\n");
-        (void)evbuffer_add(out, len > 0 ? sentence : " ", len > 0 ? len : 1);
-        (void)evbuffer_add(out, "\n", 1);
+        for (size_t done = 0; done < len;) {
+            done += show(slice_of(sentence + done, len - done), text, sizeof(text));
+            (void)evbuffer_add(out, text, strlen(text));
+        }
+        (void)evbuffer_add(out, len > 0 ? "\n" : " \n", len > 0 ? 1 : 2);
         if (sentence[len] == '\0')
             return;
         sentence += len + 1;

@@ -265,6 +265,7 @@ class Formulas(control_talk.Test):
         talk.refused("explain " + "k" * 251, "usage", "1 to 250")
         talk.refused('explain ""', "usage", "1 to 250")
         talk.refused("explain py4 k", "usage", "no arm")
+        talk.refused(b"explain \xff\xc3\xa9 k\n", "usage", 'no arm "\\xffé"')
 
 
 def base64url(data):

@@ -220,6 +220,22 @@ class Reload(control_talk.Test):
         self.assertEqual("the log level is info", talk.ok("log").sentence)
 
 
+    def test_a_json_log_is_one_object_a_line(self):
+        config = copy.deepcopy(self.config)
+        config["process"]["log"] = {"level": "info", "format": "json"}
+        self.assertTrue(self.put(config).ok)
+        mark = len(self.running.log())
+        talk = self.talk()
+        talk.ok("start")
+        talk.ok('abort reason="ü \\"q\\" \\\\"')
+        talk.refused(b'flush "\xff"\n', "refused")
+        self.running.write("a:\n  - b\nc: 1\n")
+        talk.refused("reload", "failed")
+        lines = [json.loads(line) for line in self.running.log()[mark:].splitlines()]
+        self.assertEqual({"info"} | {"error"}, {line["level"] for line in lines})
+        self.assertTrue(any('(ü "q" \\)' in line["message"] for line in lines), lines)
+
+
 class Rollout(control_talk.Test):
     def test_if_generation_guards(self):
         daemon = self.daemon(self.everything())

@@ -57,6 +57,12 @@ bool slice_to_u64(struct slice s, uint64_t *out);
 size_t slice_find(struct slice s, char byte);
 
 /*
+ * The length of the UTF-8 character (RFC 3629) that `s` begins with; 0 where there is none, and for
+ * what a terminal may act upon: C0, DEL and C1.
+ */
+size_t slice_character(struct slice s);
+
+/*
  * Writes `s` into out[size] for a person or a log: printable ASCII as it is, quote and backslash
  * escaped, every other byte as \xNN; what does not fit ends in "...". Always terminated; returns out.
  */

@@ -14,6 +14,41 @@ Test(slice, numbers_are_digits_only_and_checked_for_overflow)
     cr_assert_eq(n, UINT64_MAX, "a refused number leaves the result alone");
 }
 
+Test(slice, character_is_one_of_utf_8_and_not_a_terminals)
+{
+    static const struct {
+        struct slice text;
+        size_t len;
+    } rows[] = {
+        { SLICE(""), 0 },
+        { SLICE("a"), 1 },
+        { SLICE("~\xc3"), 1 },
+        { SLICE("\xc3\xa9x"), 2 },
+        { SLICE("\xe2\x82\xac"), 3 },
+        { SLICE("\xf0\x9f\x98\x80"), 4 },
+        { SLICE("\xf4\x8f\xbf\xbf"), 4 },
+        { SLICE("\xc2\xa0"), 2 },
+        { SLICE("\0"), 0 },
+        { SLICE("\n"), 0 },
+        { SLICE("\x1b[31m"), 0 },
+        { SLICE("\x7f"), 0 },
+        { SLICE("\xc2\x9b"), 0 },         /* C1 */
+        { SLICE("\x80"), 0 },             /* begins in the middle */
+        { SLICE("\xc3"), 0 },             /* ends in the middle */
+        { SLICE("\xe2\x82"), 0 },
+        { SLICE("\xc3x"), 0 },
+        { SLICE("\xc0\xaf"), 0 },         /* longer than need be */
+        { SLICE("\xe0\x80\xaf"), 0 },
+        { SLICE("\xf0\x80\x80\xaf"), 0 },
+        { SLICE("\xed\xa0\x80"), 0 },     /* a surrogate */
+        { SLICE("\xf4\x90\x80\x80"), 0 }, /* over U+10FFFF */
+        { SLICE("\xff"), 0 },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_expect_eq(slice_character(rows[i].text), rows[i].len, "row %zu", i);
+}
+
 Test(slice, escape_shows_every_byte_and_never_overruns)
 {
     char out[16];

@@ -104,6 +104,36 @@ Test(reply, an_empty_line_ends_it_and_nothing_else)
     free(text);
 }
 
+Test(reply, a_sentence_is_utf_8_whatever_was_put_into_it)
+{
+    struct control_reply reply;
+    struct evbuffer *out = evbuffer_new();
+    char *text;
+
+    control_reply_init(&reply);
+    control_reply_error(&reply, CONTROL_USAGE, "no \x9b\x1b caf\xc3\xa9 \xc2\x9b \\ \xc3\n\xff");
+    control_reply_write(&reply, false, out);
+    text = take(out);
+    cr_expect_str_eq(text, "ERR usage no \\x9b\\x1b caf\xc3\xa9 \\xc2\\x9b \\ \\xc3\n\\xff\n\n", "%s",
+                     text);
+    free(text);
+}
+
+Test(reply, a_long_sentence_is_whole)
+{
+    struct control_reply reply;
+    struct evbuffer *out = evbuffer_new();
+    char *text;
+
+    control_reply_init(&reply);
+    control_reply_ok(&reply, "%03999d\xc3\xa9", 7);
+    control_reply_write(&reply, false, out);
+    text = take(out);
+    cr_expect_eq(strlen(text), 3 + 3999 + 2 + 2);
+    cr_expect_not_null(strstr(text, "07\xc3\xa9\n\n"));
+    free(text);
+}
+
 Test(reply, text_of_a_peer)
 {
     static const struct {
