@@ -45,6 +45,7 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     client->flush.run = flush_task;
     client->grave.run = grave_task;
     TAILQ_INIT(&client->ops);
+    TAILQ_INIT(&client->silent);
     LIST_INIT(&client->stalled);
     input_init(&client->input);
     buffer_init(&client->output);
@@ -89,6 +90,11 @@ void mc_client_close(struct mc_client *client, const char *why)
         TAILQ_REMOVE(&client->ops, op, in_client);
         mc_op_orphan(op);
     }
+    while ((op = TAILQ_FIRST(&client->silent)) != NULL) {
+        TAILQ_REMOVE(&client->silent, op, in_client);
+        mc_op_orphan(op);
+    }
+    mc_client_unblock(client);
     while ((connection = LIST_FIRST(&client->stalled)) != NULL)
         mc_connection_resume(connection);
     input_clear(&client->input);
@@ -111,8 +117,35 @@ void mc_client_wake(struct mc_client *client)
 void mc_client_expect(struct mc_client *client, struct mc_op *op)
 {
     op->client = client;
-    TAILQ_INSERT_TAIL(&client->ops, op, in_client);
+    if (op->flags & MC_OP_SILENT)
+        TAILQ_INSERT_TAIL(&client->silent, op, in_client);
+    else
+        TAILQ_INSERT_TAIL(&client->ops, op, in_client);
     client->op_count++;
+}
+
+void mc_client_forget(struct mc_client *client, struct mc_op *op)
+{
+    TAILQ_REMOVE(&client->silent, op, in_client);
+    client->op_count--;
+    mc_client_wake(client);
+}
+
+void mc_client_block(struct mc_client *client, struct mc_connection *connection)
+{
+    if (client->blocked_by != NULL || client->closed)
+        return;
+    client->blocked_by = connection;
+    LIST_INSERT_HEAD(&connection->blocked, client, blocked);
+}
+
+void mc_client_unblock(struct mc_client *client)
+{
+    if (client->blocked_by == NULL)
+        return;
+    LIST_REMOVE(client, blocked);
+    client->blocked_by = NULL;
+    mc_client_wake(client);
 }
 
 /* What goes out behind the operation's own reply when it leaves the line. */
@@ -309,8 +342,8 @@ static enum step parse_one(struct mc_client *client)
     }
     if (client->upload_left > 0)
         return feed_upload(client);
-    if (client->upload != NULL || client->flushing || client->op_count >= MC_CLIENT_OPS ||
-        client->output.len > MC_HIGH_WATER)
+    if (client->upload != NULL || client->flushing || client->blocked_by != NULL ||
+        client->op_count >= MC_CLIENT_OPS || client->output.len > MC_HIGH_WATER)
         return STEP_STOP;
     switch (mc_request_parse(bytes, &client->scanned, &request, &answer)) {
     case MC_REQUEST_OK: {
@@ -320,6 +353,7 @@ static enum step parse_one(struct mc_client *client)
         return step;
     }
     case MC_REQUEST_ERROR:
+        counter_add(&client->cell->commands, 1);
         return refuse(client, &request, answer);
     case MC_REQUEST_CLOSE:
         client->closing = true;
@@ -469,7 +503,7 @@ static bool write_replies(struct mc_client *client)
 
 static bool is_done(const struct mc_client *client)
 {
-    return TAILQ_EMPTY(&client->ops) && client->output.len == 0;
+    return client->op_count == 0 && client->output.len == 0;
 }
 
 static void flush_task(struct turn_task *task)

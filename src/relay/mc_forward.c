@@ -93,6 +93,13 @@ static void take_back(struct mc_client *client, unsigned count)
     }
 }
 
+/* A server that takes less than its clients send: they have to wait. */
+static void hold_back(struct mc_client *client, struct mc_connection *connection)
+{
+    if (!connection->dedicated && connection->output.len > MC_HIGH_WATER)
+        mc_client_block(client, connection);
+}
+
 static bool forward_key(struct mc_client *client, const struct mc_request *request,
                         struct slice key, const struct key_place *place, bool last, uint64_t batch)
 {
@@ -115,8 +122,10 @@ static bool forward_key(struct mc_client *client, const struct mc_request *reque
         fail_here(op, server);
         return !client->closed;
     }
-    if (mc_connection_get(connection, op, place, key, batch, request->number))
+    if (mc_connection_get(connection, op, place, key, batch, request->number)) {
+        hold_back(client, connection);
         return true;
+    }
     fail_here(op, server);
     return false;
 }
@@ -246,6 +255,7 @@ static enum mc_forward_verdict send_line(struct mc_client *client, struct mc_con
         mc_connection_fail(connection, "out of memory", false);
         return MC_FORWARD_NO_MEMORY;
     }
+    hold_back(client, connection);
     if (!is_mutation(client, place, request, mc_op_wire(op)))
         return MC_FORWARD_OK;
     if (connection->dedicated)
@@ -272,7 +282,8 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
     enum key_verdict verdict;
     struct mc_op *op;
 
-    if (upload && (!TAILQ_EMPTY(&client->ops) || client->upload != NULL))
+    /* It goes another way than what came before, also without a reply, and must not overtake it. */
+    if (upload && (client->op_count > 0 || client->upload != NULL))
         return MC_FORWARD_WAIT;
     count_command(client->cell, request.verb);
     verdict = keyspace_place(plan_of(client)->keyspace, client->arm, request.keys, &place);
@@ -294,8 +305,9 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
         op->flags |= MC_OP_TOO_LARGE;
         counter_add(&client->cell->refused, 1);
     }
-    if (!request.noreply)
-        mc_client_expect(client, op);
+    if (request.noreply)
+        op->flags |= MC_OP_SILENT;
+    mc_client_expect(client, op);
     if (connection == NULL) {
         fail_here(op, server);
         return MC_FORWARD_OK;

@@ -74,6 +74,11 @@ static void finish(struct mc_op *op)
         mc_op_free(op);
         return;
     }
+    if (op->flags & MC_OP_SILENT) {
+        mc_client_forget(op->client, op);
+        mc_op_free(op);
+        return;
+    }
     op->flags |= MC_OP_DONE;
     if (is_first(op))
         mc_client_advance(op->client);
@@ -90,7 +95,7 @@ static void set_reply(struct mc_op *op, struct slice line)
 {
     struct buffer_pool *pool = &op->plane->worker->buffers;
 
-    if (op->client == NULL)
+    if (op->client == NULL || (op->flags & MC_OP_SILENT))
         return;
     buffer_clear(&op->reply, pool);
     if (!buffer_append_copy(&op->reply, pool, line.data, line.len))
@@ -123,7 +128,7 @@ static void fail_line(struct mc_op *op, const char *about, const char *reason)
         return;
     op->flags |= MC_OP_FAILED;
     counter_add(&op->cell->failed, 1);
-    if (op->client == NULL) {
+    if (op->flags & MC_OP_SILENT) {
         counter_add(&op->cell->noreply_failed, 1);
         return;
     }

@@ -264,7 +264,7 @@ static void count_line(const struct mc_op *op, enum mc_reply_kind kind)
 {
     struct mc_arm_cell *cell = op->cell;
 
-    if (op->primary != NULL || cell == NULL)
+    if (op->primary != NULL || cell == NULL || (op->flags & MC_OP_TOO_LARGE))
         return;
     switch (op->verb) {
     case MC_DELETE:

@@ -95,6 +95,7 @@ static void move_clients(struct mc_plane *plane, const struct mc_view *before,
 {
     const struct plan *old = before->pin->snapshot->plan;
     const struct plan *new = after->pin->snapshot->plan;
+    uint64_t now = worker_now(plane->worker);
     struct mc_client *client;
 
     TAILQ_FOREACH(client, &plane->client_list, link)
@@ -107,6 +108,8 @@ static void move_clients(struct mc_plane *plane, const struct mc_view *before,
         if (arm < 0)
             continue;
         client->arm = (uint16_t)arm;
+        if (old->config->cache.idle_timeout == 0)
+            client->last_active = now; /* nobody has kept it up to date */
         client->view = mc_view_ref(after);
         mc_view_unref(plane, (struct mc_view *)(uintptr_t)before);
     }

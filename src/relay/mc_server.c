@@ -89,6 +89,14 @@ static void unstall(struct mc_connection *connection)
     connection->stalled_by = NULL;
 }
 
+static void unblock_clients(struct mc_connection *connection)
+{
+    struct mc_client *client;
+
+    while ((client = LIST_FIRST(&connection->blocked)) != NULL)
+        mc_client_unblock(client);
+}
+
 /* Closes the descriptor and forgets what was composed; the operations stay for the caller. */
 static void disconnect(struct mc_connection *connection)
 {
@@ -97,6 +105,7 @@ static void disconnect(struct mc_connection *connection)
     if (connection->state == MC_READY)
         counter_sub(&connection->server->cell->up, 1);
     unstall(connection);
+    unblock_clients(connection);
     if (connection->stream.fd >= 0) {
         watch_stop(&connection->watch);
         stream_close(&connection->stream);
@@ -357,7 +366,10 @@ static void flush_output(struct mc_connection *connection)
         mc_connection_fail(connection, "no memory for its events", true);
         return;
     }
-    if (connection->uploader != NULL && connection->output.len < MC_LOW_WATER)
+    if (connection->output.len >= MC_LOW_WATER)
+        return;
+    unblock_clients(connection);
+    if (connection->uploader != NULL)
         mc_client_wake(connection->uploader);
 }
 

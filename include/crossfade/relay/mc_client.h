@@ -31,17 +31,20 @@ struct mc_client {
     struct input input;
     struct buffer output;
     struct mc_op_list ops;
+    struct mc_op_list silent; /* noreply commands under way, in no order */
     struct turn_task flush;
     struct turn_task grave;
     LIST_HEAD(, mc_connection) stalled; /* connections that wait for this client's output to drain */
     struct mc_connection *upload;       /* a value is streaming to it */
     uint64_t upload_left;
+    struct mc_connection *blocked_by; /* no more commands until its output is shorter */
+    LIST_ENTRY(mc_client) blocked;
     uint64_t swallow; /* bytes of a refused value that are still to come */
     uint64_t last_active;
     size_t parked;  /* bytes of replies that wait for earlier ones */
     size_t scanned; /* of the first line, without a newline */
     size_t need;    /* no use to parse before that many bytes are here */
-    unsigned op_count;
+    unsigned op_count; /* in both lists */
     uint16_t arm;
     uint16_t affinity;
     bool begun;      /* its first byte was looked at */
@@ -60,12 +63,17 @@ void mc_client_close(struct mc_client *client, const char *why);
 /* For the worker's graceful stop: ends when nothing is under way. */
 void mc_client_drain(struct mc_client *client);
 
-/* The operation takes its place at the end of the line. */
+/* The operation takes its place at the end of the line, or among the silent ones. */
 void mc_client_expect(struct mc_client *client, struct mc_op *op);
+/* A silent operation is answered. */
+void mc_client_forget(struct mc_client *client, struct mc_op *op);
 /* Operations at the front of the line that are done leave. */
 void mc_client_advance(struct mc_client *client);
 /* A reply made here, in its place in the line; `text` with line end. False without memory. */
 bool mc_client_answer(struct mc_client *client, struct slice text) MUST_CHECK;
+/* So much waits to be sent to that server that this client has to wait; and goes on again. */
+void mc_client_block(struct mc_client *client, struct mc_connection *connection);
+void mc_client_unblock(struct mc_client *client);
 /* There is output, or room for more commands: look at it at the end of the turn. */
 void mc_client_wake(struct mc_client *client);
 

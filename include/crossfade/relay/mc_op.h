@@ -3,7 +3,8 @@
  *
  * An operation stands in up to two queues: its connection's (replies come in that order) and its
  * client's (replies leave in that order). A `get` of many keys is many operations, of which the last
- * carries MC_OP_LAST. A noreply command and a companion stand in no client's queue.
+ * carries MC_OP_LAST. A companion stands in no client's queue; a noreply command is in a list of its
+ * own, since the client waits for none of its replies but must not get too far ahead of the server.
  *
  *   client 7:   op(get a) - op(get b, LAST) - op(set c)            replies leave in this order
  *                 |            |                |
@@ -42,7 +43,7 @@ enum mc_op_flag {
     MC_OP_TOO_LARGE = 64,  /* the delete that goes with a set that is too large */
     MC_OP_LOCAL = 128,     /* answered here: its reply is complete, no END or counters */
     MC_OP_PROBE = 256,     /* our own `version` */
-    MC_OP_SILENT = 1024,   /* answered here, and the client has asked for no reply */
+    MC_OP_SILENT = 1024,   /* noreply: the client has asked for none */
     MC_OP_WHOLE = 512,     /* its value goes out when all of it is here */
 };
 
@@ -50,7 +51,7 @@ struct mc_op {
     STAILQ_ENTRY(mc_op) in_connection;
     TAILQ_ENTRY(mc_op) in_client;
     struct mc_plane *plane;
-    struct mc_client *client; /* who waits for the reply; NULL: nobody */
+    struct mc_client *client; /* who asked; NULL: a client that is gone, or nobody */
     struct mc_op *primary;    /* of a companion */
     struct mc_arm_cell *cell; /* counters of the arm that asked; NULL for a probe */
     const char *wire;         /* the key as the server has it, inside wire_chunk */

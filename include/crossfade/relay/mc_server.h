@@ -24,7 +24,8 @@
 
 /* Values up to this are collected before they are sent; larger ones stream. */
 #define MC_GATHER_MAX (64u * 1024u)
-/* A client's output above which the server connection that fills it is not read further. */
+/* A client's output above which the server connection that fills it is not read further, and a server
+ * connection's output above which the clients that fill it are not. */
 #define MC_HIGH_WATER (256u * 1024u)
 #define MC_LOW_WATER (64u * 1024u)
 /* The same for replies that wait for earlier ones of other servers. */
@@ -44,6 +45,7 @@ struct mc_connection {
     struct mc_op *unsent;   /* the first of them that was composed since the last write, or NULL */
     struct turn_task flush;
     struct turn_task grave; /* dedicated connections only */
+    LIST_HEAD(, mc_client) blocked; /* clients that compose nothing until the output is shorter */
     enum mc_connection_state state;
     bool dedicated;
     bool writing; /* waits for writability */
