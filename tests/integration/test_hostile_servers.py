@@ -589,6 +589,27 @@ class Uploads(Rig):
         self.assertIn(b"no answer in time", self.wire.line())
         self.works()
 
+
+    def test_upload_does_not_overtake_a_command_without_reply(self):
+        """It goes over a connection of its own, and still comes second."""
+        key = self.evil[0]
+        answered = []
+
+        def script(unused_connection, line, value):
+            if not line.startswith(b"set " + key):
+                return None
+            if value is not None and len(value) == 3:
+                time.sleep(0.2)
+                answered.append("small")
+                return None
+            if value is None and line.endswith(b" 300000"):
+                answered.append("upload")
+            return None
+        self.fake.script = script
+        self.wire.talk(b"set %s 0 0 1 noreply\r\nx\r\nset %s 0 0 300000\r\n%s\r\n" % (
+            key, key, self.BIG), b"STORED\r\n")
+        self.assertEqual(["small", "upload"], answered)
+
     def test_shared_connections_go_on_while_uploads_fail(self):
         self.early(self.evil[0], [CLOSE])
         closed = self.server()["closed_by_server"]
