@@ -503,7 +503,9 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
     struct mc_server *server = connection->server;
 
     if (connection->stalled_by != NULL) {
-        uint64_t limit = server->request_timeout / (connection->stalled_parked ? 1 : 2);
+        /* What it waits for at another server fails in time by itself, and it is not to blame. */
+        uint64_t limit = connection->stalled_parked ? server->request_timeout * 2
+                                                    : server->request_timeout / 2;
         if (now > connection->stalled_since + limit)
             mc_client_close(connection->stalled_by, "it does not read its replies");
     }
