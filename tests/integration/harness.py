@@ -179,6 +179,16 @@ class Process:
         """Stops it in its tracks: connections stay, nothing is answered."""
         self.signal(signal.SIGSTOP)
         self.frozen = True
+        eventually(self.stands_still, "the stop of %s" % self.name)
+
+    def stands_still(self):
+        """All its threads have taken the stop: that is a moment later than the signal."""
+        tasks = "/proc/%d/task" % self.pid
+        for task in os.listdir(tasks):
+            with open("%s/%s/stat" % (tasks, task)) as file:
+                if file.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
 
     def thaw(self):
         self.signal(signal.SIGCONT)

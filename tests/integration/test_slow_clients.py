@@ -162,6 +162,32 @@ class Reading(Rig):
         self.quiet()
         self.assertEqual(0, self.server(0)["timeouts"] + self.server(1)["timeouts"])
 
+    def test_parked_replies_outlast_a_server_that_fails(self):
+        """The client that waits for it is not to blame: it gets an error, and all the rest."""
+        first, second = self.memcached(), self.memcached()
+        wire = self.start(first, second, on_failure="error",
+                          timeouts={"connect": "250ms", "request": "500ms"})
+        here, there = None, None
+        direct = first.wire()
+        number = 0
+        while here is None or there is None:
+            key = b"big%d" % number
+            wire.talk(b"set %s 0 0 60000\r\n%s\r\n" % (key, b"b" * 60000), b"STORED\r\n")
+            direct.send(b"get %s\r\n" % key)
+            if direct.until(b"END\r\n") != b"END\r\n":
+                here = key
+            else:
+                there = key
+            number += 1
+        value = b"VALUE %s 0 60000\r\n%s\r\nEND\r\n" % (there, b"b" * 60000)
+        for _ in range(6):
+            first.freeze()
+            wire.send(b"get %s\r\n" % here + b"get %s\r\n" % there * 200)
+            wire.expect(b"SERVER_ERROR a memcached server did not answer\r\n" + value * 200)
+            first.thaw()
+            harness.eventually(lambda: self.server(0)["state"] == "up", "the server's return")
+        self.assertEqual((0, "up"), (self.server(1)["timeouts"], self.server(1)["state"]))
+
 
 class Sending(Rig):
     def test_frozen_server_holds_its_clients_back(self):
