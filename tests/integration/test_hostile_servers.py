@@ -226,9 +226,13 @@ class Rig(harness.Test):
                 return False
             self.wire.expect(b"hello\r\nEND\r\n")
             return line == b"VALUE %s 0 5\r\n" % key
-        harness.eventually(works, "the server's return")
-        harness.eventually(lambda: self.server()["state"] == "up" and
-                           self.server()["waiting"] == 0, "the server's state")
+        try:
+            harness.eventually(works, "the server's return")
+            harness.eventually(lambda: self.server()["state"] == "up" and
+                               self.server()["waiting"] == 0, "the server's state")
+        except AssertionError as error:
+            raise AssertionError("%s; %r; %d accepted; %s" % (
+                error, self.server(), self.fake.accepted, self.crossfade.log_text())) from error
 
     def affected(self, steps, answer, counter=None, before=b"", after=b"", verb=b"get"):
         """A get in a pipeline of others' commands: they get theirs, it gets `answer`."""
