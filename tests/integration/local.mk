@@ -4,6 +4,7 @@ EXTRA_DIST += \
     tests/integration/control_talk.py \
     tests/integration/harness.py \
     tests/integration/prometheus.py \
+    tests/integration/test_cache_pressure.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
     tests/integration/test_flush.py \

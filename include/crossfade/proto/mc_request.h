@@ -51,7 +51,7 @@ struct mc_request {
                             one, mc_request_next_key); else: the one key; stats: its arguments */
     struct slice number; /* gat, gats, touch: exptime; incr, decr: delta; digits, at most 32 bytes */
     uint32_t flags;
-    int64_t exptime;     /* storage commands; flush_all: its delay in seconds, 0 or less for now */
+    int64_t exptime;     /* storage commands; flush_all: its delay in seconds, 0 or less: at once */
     uint64_t value_len;  /* storage commands: bytes of the value, without the \r\n behind it;
                             MC_REFUSED: bytes that belong to it behind the line, to be swallowed */
     uint64_t cas;
