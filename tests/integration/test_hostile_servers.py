@@ -31,11 +31,11 @@ class Fake:
         self.sockets = []
         self.accepted = 0
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(128)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
 
     def accept(self):
         while True:
@@ -122,6 +122,9 @@ class Fake:
                 sock.sendall(data)
 
     def close(self):
+        """The listener's thread has to be gone: one that is left in accept() takes from a later Fake."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(harness.WAIT)
         self.listener.close()
         with self.lock:
             for sock in self.sockets:
