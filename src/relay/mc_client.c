@@ -474,6 +474,12 @@ static void resume_stalled(struct mc_client *client)
         if (connection->stalled_parked ? client->parked < MC_PARKED_MAX / 2
                                        : client->output.len < MC_LOW_WATER)
             mc_connection_resume(connection);
+        else if (!connection->stalled_parked &&
+                 client->output.len + MC_LOW_WATER <= connection->stalled_len) {
+            /* It does read, if slowly. A few bytes now and then would not count. */
+            connection->stalled_since = worker_now(client->plane->worker);
+            connection->stalled_len = client->output.len;
+        }
         connection = next;
     }
 }

@@ -12,6 +12,10 @@
 #define BACK_OFF_MAX SECONDS(10)
 /* An upload connection that nobody uses is closed after this. */
 #define UPLOAD_IDLE SECONDS(10)
+/* Shares of the request timeout. */
+#define PATIENCE_MOST 2
+#define PATIENCE_LEAST 16
+
 static void on_ready(evutil_socket_t fd, short what, void *context);
 static void flush_task(struct turn_task *task);
 static void grave_task(struct turn_task *task);
@@ -455,11 +459,22 @@ static void on_ready(evutil_socket_t fd, short what, void *context)
 
 void mc_connection_stall(struct mc_connection *connection, struct mc_client *client, bool parked)
 {
+    uint64_t now = worker_now(worker_of(connection));
+
     if (connection->stalled_by != NULL || client->closed)
         return;
+    if (!parked) {
+        /* At first all of it, for the clock is far from zero. */
+        uint64_t most = connection->server->request_timeout / PATIENCE_MOST;
+        uint64_t back = connection->patience + (now - connection->patience_at) / 4;
+
+        connection->patience = back < most ? back : most;
+        connection->patience_at = now;
+    }
     connection->stalled_by = client;
     connection->stalled_parked = parked;
-    connection->stalled_since = worker_now(worker_of(connection));
+    connection->stalled_since = now;
+    connection->stalled_len = client->output.len;
     LIST_INSERT_HEAD(&client->stalled, connection, stalled);
     if (!watch_set(&connection->watch, false, connection->writing))
         mc_client_close(client, "no memory for its events");
@@ -503,11 +518,14 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
     struct mc_server *server = connection->server;
 
     if (connection->stalled_by != NULL) {
+        bool parked = connection->stalled_parked;
         /* What it waits for at another server fails in time by itself, and it is not to blame. */
-        uint64_t limit = connection->stalled_parked ? server->request_timeout * 2
-                                                    : server->request_timeout / 2;
-        if (now > connection->stalled_since + limit)
+        uint64_t limit = parked ? server->request_timeout * 2 : connection->patience;
+        if (now > connection->stalled_since + limit) {
+            if (!parked)
+                connection->patience = server->request_timeout / PATIENCE_LEAST;
             mc_client_close(connection->stalled_by, "it does not read its replies");
+        }
     }
     switch (connection->state) {
     case MC_CLOSED:

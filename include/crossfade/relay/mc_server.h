@@ -62,8 +62,16 @@ struct mc_connection {
     /* Not read because this client's output is full: */
     struct mc_client *stalled_by;
     bool stalled_parked; /* by what is parked, not by what is to be written */
-    uint64_t stalled_since;
     uint64_t resumed; /* when it was last read again after that */
+    uint64_t stalled_since; /* or since the client last took a good part of its output */
+    size_t stalled_len;     /* its output then */
+    /*
+     * How long a client that does not read may stall it, microseconds. All who share the connection
+     * wait meanwhile: so what was wasted on one such client the next ones have less, and it comes back
+     * at a quarter of the pace.
+     */
+    uint64_t patience;
+    uint64_t patience_at; /* when that was worked out */
     LIST_ENTRY(mc_connection) stalled;
     LIST_ENTRY(mc_connection) upload; /* dedicated: in server->uploads */
     struct mc_client *uploader;       /* dedicated: whose value is being sent */
