@@ -2,6 +2,7 @@
 import copy
 import json
 import os
+import re
 import pwd
 import resource
 import shutil
@@ -538,6 +539,12 @@ class Scarcity(control_talk.Test):
 
 
 class Start(control_talk.Test):
+    def users_of(self, daemon):
+        """The real, effective and saved ones."""
+        with open("/proc/%d/status" % daemon.pid) as file:
+            line = re.search(r"^Uid:(.*)$", file.read(), re.M).group(1)
+        return {int(user) for user in line.split()}
+
     @unittest.skipUnless(os.geteuid() == 0, "only root becomes another user")
     def test_another_user(self):
         os.chmod(self.folder, 0o755)
@@ -545,7 +552,8 @@ class Start(control_talk.Test):
         config = self.everything()
         config["process"].update(user="nobody", state_dir="@dir@/fresh")
         daemon = self.daemon(config)
-        self.assertEqual(nobody, os.stat("/proc/%d" % daemon.pid).st_uid)
+        # Its addresses are open a moment before it becomes another user.
+        harness.eventually(lambda: self.users_of(daemon) == {nobody}, "another user")
         state = os.path.join(self.folder, "fresh")
         self.assertEqual((nobody, 0o750), (os.stat(state).st_uid,
                                            stat.S_IMODE(os.stat(state).st_mode)))
