@@ -71,25 +71,6 @@ char *address_format_host(const struct address *address, char *out, size_t size)
     return out;
 }
 
-char *address_format(const struct address *address, char *out, size_t size)
-{
-    char host[INET6_ADDRSTRLEN];
-
-    switch (address->u.any.sa_family) {
-    case AF_INET:
-    case AF_INET6: {
-        const char *text = host_text(address, host, sizeof(host));
-        bool v6 = strchr(text, ':') != NULL;
-        (void)snprintf(out, size, "%s%s%s:%u", v6 ? "[" : "", text, v6 ? "]" : "",
-                       ntohs(address->u.any.sa_family == AF_INET ? address->u.in.sin_port
-                                                                 : address->u.in6.sin6_port));
-        return out;
-    }
-    default:
-        return address_format_host(address, out, size);
-    }
-}
-
 void address_bytes(const struct address *address, uint8_t out[16])
 {
     memset(out, 0, 16);

@@ -30,13 +30,6 @@ struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_
     return op;
 }
 
-struct slice mc_op_key(const struct mc_op *op)
-{
-    if (op->original != NULL)
-        return slice_of(op->original->data, op->original->used);
-    return slice_of(op->wire + op->prefix_len, (size_t)op->wire_len - op->prefix_len);
-}
-
 void mc_op_free(struct mc_op *op)
 {
     struct mc_plane *plane = op->plane;

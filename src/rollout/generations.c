@@ -180,7 +180,7 @@ void generations_fill(const struct generations *generations, const struct config
     }
 }
 
-static char *print(const struct generations *generations)
+char *generations_print(const struct generations *generations)
 {
     json_t *arms = json_object();
     json_t *root;
@@ -214,7 +214,7 @@ static bool write_new(int folder, struct slice text)
 static bool save(const struct generations *generations, char *error, size_t error_size)
 {
     int folder = open(generations->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    char *text = print(generations);
+    char *text = generations_print(generations);
     bool ok = folder >= 0 && text != NULL && write_new(folder, slice_string(text));
 
     if (!ok)

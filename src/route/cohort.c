@@ -305,24 +305,3 @@ const char *cohort_issue_cookie(const struct cohort *cohort)
 {
     return cohort->issue_source < 0 ? NULL : cohort->rollout->identities[cohort->issue_source].name;
 }
-
-const char *cohort_reason_text(enum cohort_reason reason)
-{
-    switch (reason) {
-    case COHORT_IDLE:
-        return "no rollout is under way";
-    case COHORT_PROMOTED:
-        return "the candidate was promoted";
-    case COHORT_DENY:
-        return "it is on the deny list";
-    case COHORT_ALLOW:
-        return "it is on the allow list";
-    case COHORT_STAGE_ALLOW:
-        return "it is on the allow list of a stage that was reached";
-    case COHORT_BUCKET:
-        return "its bucket is held against the percentage";
-    case COHORT_ANONYMOUS:
-        return "it has no identity";
-    }
-    return "unknown";
-}

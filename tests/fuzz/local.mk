@@ -57,6 +57,11 @@ tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz_state.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_state_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_state_LDADD = $(UNIT_LIBS_rollout)
 
+check_PROGRAMS += tests/fuzz/fuzz_generations
+tests_fuzz_fuzz_generations_SOURCES = tests/fuzz/fuzz_generations.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_generations_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_generations_LDADD = $(UNIT_LIBS_rollout)
+
 check_PROGRAMS += tests/fuzz/fuzz_control_line
 tests_fuzz_fuzz_control_line_SOURCES = tests/fuzz/fuzz_control_line.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_control_line_LDFLAGS = $(FUZZ_LINK)

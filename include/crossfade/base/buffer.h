@@ -123,7 +123,8 @@ void buffer_drain(struct buffer *buffer, struct buffer_pool *pool, size_t len);
  *
  *   input_room()   where to read to: behind what is left over, or the worker's read chunk
  *   input_fill()   that many bytes came
- *   input_bytes()  what is to be parsed, contiguous; input_chunk() to reference parts of it
+ *   input_bytes()  what is to be parsed, contiguous; parts of it may be referenced
+ *                  in input->chunk
  *   input_consume() that many bytes from the front are done with
  *   input_keep()   at the end of a handler, always: what is left is kept for the next read. `need`
  *                  is the total number of bytes, from the first unparsed one, that the parser waits

@@ -31,9 +31,7 @@ struct address {
 bool address_resolve(const struct config_endpoint *endpoint, struct address *out, char *error,
                      size_t error_size) MUST_CHECK;
 
-/* "127.0.0.1:80", "[::1]:80", "unix:/path", "unix:" for an unnamed peer. Returns out. */
-char *address_format(const struct address *address, char *out, size_t size);
-/* Without the port. */
+/* "127.0.0.1", "::1", "unix:/path", "unix:" for an unnamed peer. Returns out. */
 char *address_format_host(const struct address *address, char *out, size_t size);
 
 /* As 16 bytes (IPv4 mapped), all zero for a unix socket. */

@@ -76,8 +76,6 @@ struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_
 /* It stands in no queue any more, or never did. */
 void mc_op_free(struct mc_op *op);
 
-/* The key as the client named it. */
-struct slice mc_op_key(const struct mc_op *op);
 static inline struct slice mc_op_wire(const struct mc_op *op)
 {
     return slice_of(op->wire, op->wire_len);

@@ -34,9 +34,11 @@ struct generations;
 struct generations *generations_open(const char *state_dir, char *error, size_t error_size);
 void generations_close(struct generations *generations);
 
-/* From the text of the file; false with half a sentence in error[]. For the fuzz target, too. */
+/* From the text of the file; false with half a sentence in error[]: it then knows no arm. */
 bool generations_parse(struct generations *generations, struct slice text, char *error,
                        size_t error_size) MUST_CHECK;
+/* The text of the file, on the heap; NULL without memory. */
+char *generations_print(const struct generations *generations);
 
 /* Of every arm of the configuration, in its order; 0 for an arm that never had one. */
 void generations_fill(const struct generations *generations, const struct config *config,

@@ -109,6 +109,5 @@ bool cohort_in(uint64_t bucket, uint32_t percent);
 uint32_t cohort_moves_at(uint64_t bucket);
 
 /* The end of a sentence that begins "because". */
-const char *cohort_reason_text(enum cohort_reason reason);
 
 #endif
