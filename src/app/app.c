@@ -267,7 +267,8 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         if (app->rollout == NULL)
             return false;
     }
-    if (!start_workers(app, workers, error, size))
+    if (!start_workers(app, workers, error, size) ||
+        !listeners_listen(app->listeners, error, size))
         return false;
     serving_flush_due(app);
     if (!serving_publish(app, app->listeners)) {

@@ -55,6 +55,15 @@ struct listeners *listeners_open(const struct config *config, const struct liste
     return listeners;
 }
 
+bool listeners_listen(const struct listeners *listeners, char *error, size_t error_size)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (!listeners->entries[i].shared &&
+            !listener_listen(listeners->entries[i].listener, error, error_size))
+            return false;
+    return true;
+}
+
 void listeners_close(struct listeners *listeners, const struct listeners *next)
 {
     if (listeners == NULL)

@@ -279,7 +279,8 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
         plan_unref(plan);
         return false;
     }
-    if (!follow(app, config, error, sizeof(error))) {
+    if (!listeners_listen(listeners, error, sizeof(error)) ||
+        !follow(app, config, error, sizeof(error))) {
         say(&report, "not reloaded: %s", error);
         listeners_abandon(listeners);
         plan_unref(plan);

@@ -318,7 +318,7 @@ static bool socket_open(struct control_sockets *sockets, const struct config_con
     socket->sockets = sockets;
     socket->listener = listener_open(&as_listener, 1, error, error_size);
     LIST_INSERT_HEAD(&sockets->listening, socket, link);
-    if (socket->listener == NULL) {
+    if (socket->listener == NULL || !listener_listen(socket->listener, error, error_size)) {
         socket_close(socket);
         return false;
     }

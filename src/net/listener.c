@@ -61,7 +61,7 @@ static int open_unix(const struct config_listener *config, const struct address 
     bound = bind(fd, &address->u.any, address->len) == 0;
     if (config->mode >= 0)
         (void)umask(mask);
-    if (!bound || listen(fd, BACKLOG) != 0) {
+    if (!bound) {
         (void)snprintf(error, error_size, "%s: cannot listen: %s", path, strerror(errno));
         (void)close(fd);
         return -1;
@@ -84,7 +84,7 @@ static int open_tcp(const struct config_listener *config, const struct address *
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
     if (address->u.any.sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-    if (bind(fd, &address->u.any, address->len) != 0 || listen(fd, BACKLOG) != 0) {
+    if (bind(fd, &address->u.any, address->len) != 0) {
         (void)snprintf(error, error_size, "%s: cannot listen: %s%s", config->endpoint.text,
                        strerror(errno),
                        errno == EADDRINUSE ? "; another process has this port" : "");
@@ -178,6 +178,34 @@ struct listener *listener_open(const struct config_listener *config, unsigned wo
         }
     }
     return listener;
+}
+
+/* Another process may have taken the address while nobody listened on it. */
+static bool is_still_ours(const struct listener *listener, char *error, size_t error_size)
+{
+    if (listener->address.u.any.sa_family != AF_UNIX)
+        return port_is_free(&listener->address, listener->name, error, error_size);
+    if (is_ours(listener))
+        return true;
+    (void)snprintf(error, error_size,
+                   "%s: another process has put its own socket there; stop it or choose another "
+                   "path",
+                   listener->name);
+    return false;
+}
+
+bool listener_listen(struct listener *listener, char *error, size_t error_size)
+{
+    if (!is_still_ours(listener, error, error_size))
+        return false;
+    for (unsigned i = 0; i < listener->workers; i++) {
+        if (listen(listener->fds[i], BACKLOG) != 0) {
+            (void)snprintf(error, error_size, "%s: cannot listen: %s", listener->name,
+                           strerror(errno));
+            return false;
+        }
+    }
+    return true;
 }
 
 void listener_close(struct listener *listener)

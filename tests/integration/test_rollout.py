@@ -201,8 +201,10 @@ class Rollout(harness.Test):
             good = file.read()
         with open(path, "wb") as file:
             file.write(good[:-20])
-        with self.assertRaisesRegex(AssertionError, "rollout.json is no JSON"):
-            self.running.start()
+        # Again and again: it takes no connection, not for a moment, before it is able to serve.
+        for _ in range(10):
+            with self.assertRaisesRegex(AssertionError, "rollout.json is no JSON"):
+                self.running.start()
         with open(path, "wb") as file:
             file.write(good)
         self.running.start()

@@ -24,6 +24,8 @@ struct listeners {
 /* NULL with a sentence in error[]; `previous` is as it was then. */
 struct listeners *listeners_open(const struct config *config, const struct listeners *previous,
                                  unsigned workers, char *error, size_t error_size) MUST_CHECK;
+/* Connections are taken from now on, on those that are new in it. False with a sentence in error[]. */
+bool listeners_listen(const struct listeners *listeners, char *error, size_t error_size) MUST_CHECK;
 /* Closes the sockets that `next` (may be NULL) has not taken over, and frees the set. */
 void listeners_close(struct listeners *listeners, const struct listeners *next);
 /* `failed` was opened after `previous` but will not be used: closes only what is new in it. */

@@ -24,11 +24,18 @@ struct listener {
 };
 
 /*
- * Opens and listens. NULL with a sentence in error[]: what failed and what to do. A stale unix socket
- * (nobody answers on it) is replaced; a live one is refused.
+ * Takes the address, which may need rights that the process gives up later; nobody can connect yet. NULL
+ * with a sentence in error[]: what failed and what to do. A stale unix socket (nobody answers on it) is
+ * replaced; a live one is refused.
  */
 struct listener *listener_open(const struct config_listener *config, unsigned workers, char *error,
                                size_t error_size) MUST_CHECK;
+/*
+ * From now on connections are taken, so this comes last, when there is somebody to serve them: who can
+ * connect takes the daemon for up. False with a sentence in error[], also when another process was
+ * faster since the address was taken.
+ */
+bool listener_listen(struct listener *listener, char *error, size_t error_size) MUST_CHECK;
 /*
  * Takes the path of a unix socket away, unless another process has put its own there since (a daemon
  * that takes over while this one still drains).

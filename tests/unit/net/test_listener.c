@@ -37,8 +37,12 @@ static struct listener *open_at(const char *where, int mode, unsigned workers)
         .mode = mode
     };
 
+    struct listener *listener;
+
     error[0] = '\0';
-    return listener_open(&config, workers, error, sizeof(error));
+    listener = listener_open(&config, workers, error, sizeof(error));
+    cr_assert(listener == NULL || listener_listen(listener, error, sizeof(error)), "%s", error);
+    return listener;
 }
 
 static bool connects(const char *where)
@@ -114,6 +118,56 @@ Test(listener, what_is_no_socket_is_never_removed, .init = make_folder, .fini = 
     cr_expect_null(open_at(path, 0600, 1));
     cr_expect_not_null(strstr(error, "no socket"), "%s", error);
     cr_expect_eq(access(path, F_OK), 0);
+}
+
+Test(listener, nobody_can_connect_before_it_listens, .init = make_folder, .fini = remove_folder)
+{
+    struct config_listener config = { .endpoint = { .text = path, .path = path }, .mode = 0600 };
+    struct listener *listener = listener_open(&config, 2, error, sizeof(error));
+
+    cr_assert_not_null(listener, "%s", error);
+    cr_expect_not(connects(path));
+    cr_assert(listener_listen(listener, error, sizeof(error)), "%s", error);
+    cr_expect(connects(path));
+    listener_close(listener);
+}
+
+Test(listener, an_address_that_was_taken_meanwhile_is_refused, .init = make_folder,
+     .fini = remove_folder)
+{
+    struct config_listener at_path = { .endpoint = { .text = path, .path = path }, .mode = 0600 };
+    struct config_listener at_port = { .endpoint = { .text = (char *)(uintptr_t)"127.0.0.1:0",
+                                                     .host = (char *)(uintptr_t)"127.0.0.1" },
+                                       .mode = -1 };
+    struct listener *slow = listener_open(&at_path, 1, error, sizeof(error));
+    struct listener *fast = listener_open(&at_path, 1, error, sizeof(error));
+    struct sockaddr_in in;
+    socklen_t len = sizeof(in);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    cr_assert(slow != NULL && fast != NULL);
+    cr_assert(listener_listen(fast, error, sizeof(error)), "%s", error);
+    cr_expect_not(listener_listen(slow, error, sizeof(error)));
+    cr_expect_not_null(strstr(error, "another process"), "%s", error);
+    listener_close(slow);
+    cr_expect(connects(path), "the other's socket is left alone");
+    listener_close(fast);
+
+    memset(&in, 0, sizeof(in));
+    in.sin_family = AF_INET;
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    (void)close(fd);
+    at_port.endpoint.port = ntohs(in.sin_port);
+    slow = listener_open(&at_port, 2, error, sizeof(error));
+    fast = listener_open(&at_port, 2, error, sizeof(error));
+    cr_assert(slow != NULL && fast != NULL, "%s", error);
+    cr_assert(listener_listen(fast, error, sizeof(error)), "%s", error);
+    cr_expect_not(listener_listen(slow, error, sizeof(error)));
+    cr_expect_not_null(strstr(error, "in use"), "%s", error);
+    listener_close(slow);
+    listener_close(fast);
 }
 
 Test(listener, a_port_in_use_is_refused)
