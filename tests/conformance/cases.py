@@ -26,6 +26,11 @@ FIXTURE = (b"".join(b"delete %s noreply\r\n" % key for key in TOUCHED if key not
            + b"set a 5 0 5 noreply\r\nhello\r\nset n 0 0 2 noreply\r\n10\r\n")
 LOOK = b"get " + b" ".join(TOUCHED) + b"\r\n"
 
+# Of shared scope: a set by one arm would take the other arm's copy away.
+MARK = b"get shared:the-end\r\n"
+MARKED = b"VALUE shared:the-end 0 3\r\nEOF\r\nEND\r\n"
+SET_MARK = b"set shared:the-end 0 0 3 noreply\r\nEOF\r\n"
+
 STORAGE = [b"set", b"add", b"replace", b"append", b"prepend"]
 GETS = [b"get", b"gets", b"gat 0", b"gats 0"]
 

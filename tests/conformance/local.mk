@@ -2,6 +2,7 @@
 # scripted; run like the integration tests (tests/integration/harness.py says how).
 EXTRA_DIST += \
     tests/conformance/cases.py \
+    tests/conformance/compare.py \
     tests/conformance/test_classic.py \
     tests/conformance/test_suites.py \
     tests/conformance/test_web_framing.py

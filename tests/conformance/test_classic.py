@@ -3,125 +3,18 @@
 Each case of cases.py is sent whole, cut in two at every byte, and as a part of one long stream; and
 by the arm without a namespace as well as by one whose keys are prefixed.
 """
-import os
 import random
 import re
-import sys
-import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
-import cases  # noqa: E402
-import harness  # noqa: E402
+import cases
+import compare
+import harness
 
-# Of shared scope: a set by one arm would take the other arm's copy away.
-MARK = b"get shared:the-end\r\n"
-MARKED = b"VALUE shared:the-end 0 3\r\nEOF\r\nEND\r\n"
-SET_MARK = b"set shared:the-end 0 0 3 noreply\r\nEOF\r\n"
-SHOWN = 12  # failures in full; the rest is counted
-ENOUGH = 60  # failures, then it ends
+MARK, MARKED, SET_MARK = cases.MARK, cases.MARKED, cases.SET_MARK
 
 
-class Talk:
-    """A connection that is opened again when it was closed."""
-
-    def __init__(self, address):
-        self.address = address
-        self.wire = None
-
-    def ask(self, *pieces, pause=0.0):
-        """Sends the pieces, each in a segment of its own; the reply up to the mark, and whether the
-        connection was closed instead."""
-        if self.wire is None:
-            self.wire = harness.Wire(self.address)
-        wire = self.wire
-        try:
-            for number, piece in enumerate(pieces):
-                if number and pause:
-                    time.sleep(pause)
-                wire.sock.sendall(piece)
-        except OSError:
-            pass  # closed in the middle; what it had answered is still to be read
-        end = time.monotonic() + 5
-        while not wire.pending.endswith(MARKED):
-            if not wire.fill(end):
-                reply, ended = wire.pending, wire.ended
-                self.close()
-                return reply, "closed" if ended else "silent"
-        reply, wire.pending = wire.pending, b""
-        return reply, "open"
-
-    def close(self):
-        if self.wire is not None:
-            self.wire.close()
-            self.wire = None
-
-
-def whole(case):
-    return cases.FIXTURE + case + cases.LOOK + MARK
-
-
-class Conformance(harness.Test):
-    TIME_LIMIT = 240
-    SERVERS = 1
-    CHANGES = {}
-
-    def setUp(self):
-        super().setUp()
-        self.real = self.memcached()
-        self.behind = [self.memcached() for _ in range(self.SERVERS)]
-        self.crossfade = self.daemon(harness.cache_config(*self.behind, **self.CHANGES))
-        self.talks = {}
-        self.failures = []
-        for server in ("memcached", "py2", "py3"):
-            self.talk(server).ask(SET_MARK + MARK)
-        self.known = {}
-
-    def address_of(self, server):
-        return self.real.port if server == "memcached" else self.crossfade.port(server)
-
-    def wire_of(self, server):
-        wire = harness.Wire(self.address_of(server))
-        self.addCleanup(wire.close)
-        return wire
-
-    def talk(self, server):
-        if server not in self.talks:
-            talk = self.talks[server] = Talk(self.address_of(server))
-            self.addCleanup(talk.close)
-        return self.talks[server]
-
-    def truth(self, case):
-        """What memcached says to it, asked once."""
-        if case not in self.known:
-            reply, state = self.talk("memcached").ask(whole(case))
-            self.assertEqual("open", state, "no case for answering(): %r" % case[:100])
-            self.known[case] = cases.normal(reply, self.SERVERS)
-        return self.known[case]
-
-    def same(self, case, arm, *pieces, pause=0.0):
-        truth = self.truth(case)
-        reply, state = self.talk(arm).ask(*pieces, pause=pause)
-        reply = cases.normal(reply, self.SERVERS)
-        if (reply, state) != (truth, "open"):
-            at = len(os.path.commonprefix([reply, truth]))
-            self.failures.append("%s, in pieces of %s: %s\n  memcached: ...%s\n  crossfade: ...%s (%s)" % (
-                arm, [len(piece) for piece in pieces], harness.shorten(case, 200),
-                harness.shorten(truth[max(0, at - 20):], 160),
-                harness.shorten(reply[max(0, at - 20):], 160), state))
-            self.talk(arm).close()
-            if len(self.failures) >= ENOUGH:
-                self.fail("enough")
-
-    def tearDown(self):
-        super().tearDown()
-        if self.failures:
-            self.fail("%d differences:\n%s" % (len(self.failures),
-                                                "\n".join(self.failures[:SHOWN])))
-
-    def groups(self, *without):
-        for name, group in cases.answering().items():
-            if name not in without:
-                yield name, group
+class Conformance(compare.Comparison):
+    CASES = cases
 
 
 class Whole(Conformance):
@@ -130,7 +23,7 @@ class Whole(Conformance):
         for arm in ("py2", "py3"):
             for _, group in self.groups():
                 for case in group:
-                    self.same(case, arm, whole(case))
+                    self.same(case, arm, self.whole(case))
                     count += 1
         self.assertGreater(count, 1000)
 
@@ -144,7 +37,7 @@ class Several(Conformance):
     def test_g7_every_case_is_answered_as_by_memcached(self):
         for _, group in self.groups():
             for number, case in enumerate(group):
-                self.same(case, "py3" if number % 2 else "py2", whole(case))
+                self.same(case, "py3" if number % 2 else "py2", self.whole(case))
         for server in self.behind:
             stats = server.wire().send(b"stats\r\n").until(b"END\r\n")
             asked = int(re.search(rb"STAT cmd_get ([0-9]+)", stats).group(1))
@@ -176,7 +69,6 @@ class Ends(Conformance):
                         harness.shorten(reply, 100), state))
                 self.assertEqual((b"END\r\n" + MARKED, "open"),
                                  self.talk(arm).ask(b"get zz-top\r\n" + MARK))
-
 
     def test_a_binary_client_is_not_left_waiting(self):
         for arm in ("py2", "py3"):
@@ -282,16 +174,8 @@ class Different(Conformance):
                         server, data, why, wanted, reply, state))
 
 
-class Split(Conformance):
-    """Every input cut in two at every byte; the pause lets the first part arrive alone."""
-
-    PAUSE = 0.00005
-
-    def cut(self, case, arm):
-        start = len(cases.FIXTURE)
-        data = whole(case)
-        for at in range(start + 1, start + len(case)):
-            self.same(case, arm, data[:at], data[at:], pause=self.PAUSE)
+class Split(compare.Split):
+    CASES = cases
 
     def test_g6_storage(self):
         # The five verbs have one shape: each is cut with a fifth of the lines, set with all.
@@ -309,93 +193,32 @@ class Split(Conformance):
         for _, group in self.groups("long_lines", "large_values"):
             for case in group[::7]:
                 if len(case) < 200:
-                    data = whole(case)
-                    start = len(cases.FIXTURE)
-                    pieces = [data[at:at + 1] for at in range(start, len(data))]
-                    self.same(case, "py3", data[:start], *pieces)
+                    self.byte_by_byte(case, "py3")
 
     def test_g6_large_values_cut_near_their_ends(self):
         for case in cases.large_values():
-            start = len(cases.FIXTURE)
-            end = start + len(case)
-            data = whole(case)
-            for at in (start + 5, start + 30, end - 3, end - 2, end - 1, (start + end) // 2):
-                self.same(case, "py3", data[:at], data[at:], pause=0.001)
+            self.cut_near_its_ends(case, "py3")
 
 
-class Stream(Conformance):
-    """All cases as one stream, so that each is pipelined with its neighbours."""
-
-    def streams(self, groups):
-        """The cases in one string of bytes, and what memcached says to it."""
-        data = b"".join(cases.FIXTURE + case + cases.LOOK for case in groups) + MARK
-        reply, state = self.ask("memcached", data, None)
-        self.assertEqual("open", state)
-        return data, reply
-
-    def ask(self, server, data, cut):
-        """Sends and reads at once, as neither side holds all of it."""
-        wire = self.wire_of(server)
-        at = 0
-        end = time.monotonic() + 60
-        reply = bytearray()
-        wire.sock.setblocking(False)
-        size = 65536
-        while not reply.endswith(MARKED):
-            if time.monotonic() > end:
-                return bytes(reply), "silent"
-            if at < len(data):
-                try:
-                    size = cut() if cut else 65536
-                    at += wire.sock.send(data[at:at + size])
-                except BlockingIOError:
-                    pass
-                except ConnectionError:
-                    at = len(data)
-            try:
-                more = wire.sock.recv(1 << 20)
-                if not more:
-                    return bytes(reply), "closed"
-                reply += more
-            except BlockingIOError:
-                if at == len(data):
-                    time.sleep(0.0005)
-            except ConnectionError:
-                return bytes(reply), "closed"
-        return bytes(reply), "open"
+class Stream(compare.Stream):
+    CASES = cases
 
     def all_small(self):
         for _, group in self.groups("large_values"):
             yield from group
 
-    def compare(self, arm, data, truth, cut):
-        reply, state = self.ask(arm, data, cut)
-        truth, reply = (cases.normal(each, self.SERVERS) for each in (truth, reply))
-        if (reply, state) != (truth, "open"):
-            at = len(os.path.commonprefix([reply, truth]))
-            self.failures.append("%s: after %d of %d bytes of the reply\n  memcached: ...%s\n"
-                                 "  crossfade: ...%s (%s)" % (
-                                     arm, at, len(truth),
-                                     harness.shorten(truth[max(0, at - 60):], 200),
-                                     harness.shorten(reply[max(0, at - 60):], 200), state))
-
     def test_g6_one_stream(self):
-        data, truth = self.streams(self.all_small())
+        data, truth = self.stream(self.all_small())
         for arm in ("py2", "py3"):
             self.compare(arm, data, truth, None)
 
     def test_g6_one_stream_in_random_pieces(self):
         # Only cases in which memcached itself does not mind how the bytes arrive.
-        groups = [case for name, group in self.groups("large_values", "long_lines")
-                  for case in group if len(case) < 1500]
-        dice = random.Random(7)
-        dice.shuffle(groups)
-        data, truth = self.streams(groups)
-        for arm in ("py2", "py3"):
-            self.compare(arm, data, truth, lambda: dice.choice((1, 2, 3, 7, 60, 900, 4096)))
+        self.compare_shuffled([case for name, group in self.groups("large_values", "long_lines")
+                               for case in group if len(case) < 1500], 7)
 
     def test_g6_large_values_in_one_stream(self):
-        data, truth = self.streams(cases.large_values())
+        data, truth = self.stream(cases.large_values())
         self.compare("py3", data, truth, None)
 
 
