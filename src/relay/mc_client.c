@@ -10,11 +10,6 @@
 /* Parsing goes on again below this many operations under way. */
 #define OPS_LOW (MC_CLIENT_OPS / 2)
 
-static const struct slice end_line = SLICE_INIT("END\r\n");
-static const struct slice get_failed_line =
-    SLICE_INIT("SERVER_ERROR a memcached server did not answer\r\n");
-static const struct slice bad_chunk = SLICE_INIT("CLIENT_ERROR bad data chunk\r\n");
-
 static void on_ready(evutil_socket_t fd, short what, void *context);
 static void flush_task(struct turn_task *task);
 static void grave_task(struct turn_task *task);
@@ -40,6 +35,7 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     client->view = mc_view_ref(view);
     client->cell = cells_get(worker->telemetry->mc_arms, plan->arms[arm].cache_cell, worker->index);
     client->arm = (uint16_t)arm;
+    client->dialect = &mc_text;
     client->affinity = plane->next_affinity++;
     client->last_active = worker_now(worker);
     client->flush.run = flush_task;
@@ -131,6 +127,17 @@ void mc_client_forget(struct mc_client *client, struct mc_op *op)
     mc_client_wake(client);
 }
 
+struct mc_op *mc_client_op(struct mc_client *client, enum mc_verb verb)
+{
+    return mc_op_create(client->plane, verb, client->cell, worker_now(client->plane->worker));
+}
+
+void mc_client_hold_back(struct mc_client *client, struct mc_connection *connection)
+{
+    if (!connection->dedicated && connection->output.len > MC_HIGH_WATER)
+        mc_client_block(client, connection);
+}
+
 void mc_client_block(struct mc_client *client, struct mc_connection *connection)
 {
     if (client->blocked_by != NULL || client->closed)
@@ -154,15 +161,10 @@ static bool leave(struct mc_client *client, struct mc_op *op)
     bool ok = true;
 
     buffer_move(&client->output, &op->reply, pool_of(client));
-    if ((op->flags & MC_OP_LOCAL) == 0 && mc_verb_is_get(op->verb)) {
-        if (op->flags & MC_OP_FAILED)
-            client->get_failed = true;
-        if (op->flags & MC_OP_LAST) {
-            struct slice line = client->get_failed ? get_failed_line : end_line;
-            client->get_failed = false;
-            ok = buffer_append_copy(&client->output, pool_of(client), line.data, line.len);
-        }
-    }
+    if ((op->flags & MC_OP_FAILED) && mc_verb_is_get(op->verb))
+        client->get_failed = true;
+    if (op->flags & MC_OP_LAST)
+        ok = client->dialect->end_get(client);
     TAILQ_REMOVE(&client->ops, op, in_client);
     client->op_count--;
     mc_op_free(op);
@@ -221,8 +223,6 @@ bool mc_client_answer(struct mc_client *client, struct slice text)
     return true;
 }
 
-enum step { STEP_ON, STEP_MORE, STEP_STOP, STEP_CLOSE };
-
 /* Bytes of a value that nobody wants. */
 static void swallow(struct mc_client *client)
 {
@@ -234,134 +234,37 @@ static void swallow(struct mc_client *client)
 }
 
 /* The part of a large value that is here goes to the server. */
-static enum step feed_upload(struct mc_client *client)
+static enum mc_step feed_upload(struct mc_client *client)
 {
     struct slice bytes = input_bytes(&client->input);
     size_t part = bytes.len < client->upload_left ? bytes.len : (size_t)client->upload_left;
 
     if (client->upload->output.len > MC_HIGH_WATER)
-        return STEP_STOP; /* the server is the slower one */
+        return MC_STEP_STOP; /* the server is the slower one */
     if (!mc_connection_value(client->upload, client->input.chunk, slice_of(bytes.data, part)))
-        return STEP_CLOSE;
+        return MC_STEP_CLOSE;
     input_consume(&client->input, part);
     client->upload_left -= part;
-    return STEP_ON;
+    return MC_STEP_ON;
 }
 
-static enum step refuse(struct mc_client *client, const struct mc_request *request,
-                        struct slice answer)
-{
-    counter_add(&client->cell->refused, 1);
-    input_consume(&client->input, request->line_len);
-    return request->noreply || mc_client_answer(client, answer) ? STEP_ON : STEP_CLOSE;
-}
-
-/* A storage command whose value fits: it is forwarded when all of it is here. */
-static enum step storage(struct mc_client *client, const struct mc_request *request,
-                         struct slice bytes)
-{
-    size_t total = request->line_len + (size_t)request->value_len + 2;
-    struct slice value;
-
-    if (bytes.len < total) {
-        client->need = total;
-        return STEP_MORE;
-    }
-    value = slice_of(bytes.data + request->line_len, total - request->line_len);
-    if (memcmp(value.data + request->value_len, "\r\n", 2) != 0) {
-        counter_add(&client->cell->refused, 1);
-        input_consume(&client->input, total);
-        return request->noreply || mc_client_answer(client, bad_chunk) ? STEP_ON : STEP_CLOSE;
-    }
-    if (mc_forward(client, request, value) == MC_FORWARD_NO_MEMORY)
-        return STEP_CLOSE;
-    input_consume(&client->input, total);
-    return STEP_ON;
-}
-
-static enum step dispatch(struct mc_client *client, const struct mc_request *request,
-                          struct slice bytes, struct slice answer)
-{
-    switch (request->verb) {
-    case MC_QUIT:
-        input_consume(&client->input, request->line_len);
-        client->closing = true;
-        return STEP_STOP;
-    case MC_VERSION:
-        input_consume(&client->input, request->line_len);
-        return mc_client_answer(client, SLICE("VERSION " MC_VERSION_TEXT "\r\n")) ? STEP_ON
-                                                                                  : STEP_CLOSE;
-    case MC_VERBOSITY:
-        input_consume(&client->input, request->line_len);
-        return request->noreply || mc_client_answer(client, SLICE("OK\r\n")) ? STEP_ON : STEP_CLOSE;
-    case MC_STATS: {
-        bool ok = mc_stats(client, request->keys);
-        input_consume(&client->input, request->line_len);
-        return ok ? STEP_ON : STEP_CLOSE;
-    }
-    case MC_FLUSH_ALL:
-        input_consume(&client->input, request->line_len);
-        return mc_flush_begin(client, request->exptime > 0 ? (uint64_t)request->exptime : 0,
-                              request->noreply)
-                   ? STEP_ON
-                   : STEP_CLOSE;
-    case MC_REFUSED:
-        client->swallow = request->value_len;
-        return refuse(client, request, answer);
-    default:
-        break;
-    }
-    if (mc_verb_is_storage(request->verb) && request->value_len <= MC_GATHER_MAX &&
-        request->value_len <= mc_view_config(client->view)->max_value)
-        return storage(client, request, bytes);
-    switch (mc_forward(client, request, slice_of(NULL, 0))) {
-    case MC_FORWARD_WAIT:
-        return STEP_STOP;
-    case MC_FORWARD_NO_MEMORY:
-        return STEP_CLOSE;
-    case MC_FORWARD_UPLOAD:
-    case MC_FORWARD_OK:
-        break;
-    }
-    input_consume(&client->input, request->line_len);
-    return STEP_ON;
-}
-
-static enum step parse_one(struct mc_client *client)
+static enum mc_step parse_one(struct mc_client *client)
 {
     struct slice bytes = input_bytes(&client->input);
-    struct mc_request request;
-    struct slice answer;
 
     if (bytes.len == 0 || bytes.len < client->need)
-        return STEP_MORE;
+        return MC_STEP_MORE;
     client->need = 0;
     if (client->swallow > 0) {
         swallow(client);
-        return STEP_ON;
+        return MC_STEP_ON;
     }
     if (client->upload_left > 0)
         return feed_upload(client);
     if (client->upload != NULL || client->flushing || client->blocked_by != NULL ||
         client->op_count >= MC_CLIENT_OPS || client->output.len > MC_HIGH_WATER)
-        return STEP_STOP;
-    switch (mc_request_parse(bytes, &client->scanned, &request, &answer)) {
-    case MC_REQUEST_OK: {
-        enum step step = dispatch(client, &request, bytes, answer);
-        if (step == STEP_ON)
-            counter_add(&client->cell->commands, 1);
-        return step;
-    }
-    case MC_REQUEST_ERROR:
-        counter_add(&client->cell->commands, 1);
-        return refuse(client, &request, answer);
-    case MC_REQUEST_CLOSE:
-        client->closing = true;
-        return STEP_STOP;
-    case MC_REQUEST_MORE:
-        break;
-    }
-    return STEP_MORE;
+        return MC_STEP_STOP;
+    return client->dialect->step(client, bytes);
 }
 
 /*
@@ -370,24 +273,24 @@ static enum step parse_one(struct mc_client *client)
  */
 static bool parse(struct mc_client *client)
 {
-    enum step step;
+    enum mc_step step;
 
     do
         step = parse_one(client);
-    while (step == STEP_ON && !client->closed);
+    while (step == MC_STEP_ON && !client->closed);
     if (client->closed)
         return false;
-    if (step == STEP_CLOSE) {
+    if (step == MC_STEP_CLOSE) {
         mc_client_close(client, "out of memory");
         return false;
     }
     if (client->closing)
         input_clear(&client->input);
-    if (!input_keep(&client->input, pool_of(client), step == STEP_MORE ? client->need : 0)) {
+    if (!input_keep(&client->input, pool_of(client), step == MC_STEP_MORE ? client->need : 0)) {
         mc_client_close(client, "out of memory");
         return false;
     }
-    client->paused = step == STEP_STOP;
+    client->paused = step == MC_STEP_STOP;
     if (!watch_set(&client->watch, !client->paused && !client->closing, client->writing)) {
         mc_client_close(client, "no memory for its events");
         return false;

@@ -42,6 +42,18 @@ void mc_op_free(struct mc_op *op)
     slab_put(&plane->ops, op);
 }
 
+bool mc_op_keep_key(struct mc_op *op, const struct key_place *place, struct slice key)
+{
+    if (!place->hashed)
+        return true;
+    op->original = chunk_create(&op->plane->worker->buffers, key.len);
+    if (op->original == NULL)
+        return false;
+    memcpy(op->original->data, key.data, key.len);
+    op->original->used = key.len;
+    return true;
+}
+
 static bool is_first(const struct mc_op *op)
 {
     return op->client != NULL && TAILQ_FIRST(&op->client->ops) == op;
@@ -84,7 +96,7 @@ static void part_over(struct mc_op *op)
         finish(op);
 }
 
-static void set_reply(struct mc_op *op, struct slice line)
+void mc_op_set_reply(struct mc_op *op, struct slice line)
 {
     struct buffer_pool *pool = &op->plane->worker->buffers;
 
@@ -107,14 +119,14 @@ void mc_op_part_done(struct mc_op *op, struct slice line)
     if (op->flags & MC_OP_TOO_LARGE)
         line = too_large;
     if (line.len > 0 && (op->flags & MC_OP_FAILED) == 0)
-        set_reply(op, line);
+        mc_op_set_reply(op, line);
     part_over(op);
 }
 
 /* The client hears of it, whatever else is still to come. */
 static void fail_line(struct mc_op *op, const char *about, const char *reason)
 {
-    char line[320];
+    char text[300];
     int len;
 
     if (op->flags & MC_OP_FAILED)
@@ -125,9 +137,11 @@ static void fail_line(struct mc_op *op, const char *about, const char *reason)
         counter_add(&op->cell->noreply_failed, 1);
         return;
     }
-    len = snprintf(line, sizeof(line), "SERVER_ERROR %s%s\r\n", about, reason);
-    ensure(len > 0 && (size_t)len < sizeof(line));
-    set_reply(op, slice_of(line, (size_t)len));
+    if (op->client == NULL)
+        return;
+    len = snprintf(text, sizeof(text), "%s%s", about, reason);
+    ensure(len > 0 && (size_t)len < sizeof(text));
+    op->client->dialect->fail(op, slice_of(text, (size_t)len));
 }
 
 static void fail_get(struct mc_op *op)
@@ -166,6 +180,11 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
     else
         fail_line(op, "", reason);
     part_over(op);
+}
+
+void mc_op_fail_here(struct mc_op *op, const struct mc_server *server)
+{
+    mc_op_part_failed(op, server->reason[0] != '\0' ? server->reason : "no connection");
 }
 
 void mc_op_orphan(struct mc_op *op)

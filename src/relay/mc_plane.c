@@ -1,6 +1,7 @@
 #include "crossfade/relay/mc_plane.h"
 
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_text.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ static struct mc_server *find_server(struct mc_plane *plane, const struct plan_b
     if (strcmp(server->name, backend->config->endpoint.text) == 0 &&
         server->address.len == backend->address.len &&
         memcmp(&server->address.u, &backend->address.u, backend->address.len) == 0 &&
-        server->connection_count == config->connections_per_server) {
+        server->per_dialect == config->connections_per_server) {
         mc_server_configure(server, config);
         return server;
     }

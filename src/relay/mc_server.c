@@ -2,6 +2,7 @@
 
 #include "crossfade/base/hash.h"
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 #define PATIENCE_MOST 2
 #define PATIENCE_LEAST 16
 
+static const struct mc_dialect *const dialects[MC_DIALECTS] = { &mc_text };
+
 static void on_ready(evutil_socket_t fd, short what, void *context);
 static void flush_task(struct turn_task *task);
 static void grave_task(struct turn_task *task);
@@ -25,9 +28,11 @@ static struct worker *worker_of(const struct mc_connection *connection)
     return connection->server->plane->worker;
 }
 
-static void connection_init(struct mc_connection *connection, struct mc_server *server)
+static void connection_init(struct mc_connection *connection, struct mc_server *server,
+                            const struct mc_dialect *dialect)
 {
     memset(connection, 0, sizeof(*connection));
+    connection->dialect = dialect;
     connection->server = server;
     connection->stream.fd = -1;
     input_init(&connection->input);
@@ -49,7 +54,8 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
     server->address = backend->address;
     server->cell =
         cells_get(plane->worker->telemetry->mc_servers, backend->cell, plane->worker->index);
-    server->connection_count = config->connections_per_server;
+    server->per_dialect = config->connections_per_server;
+    server->connection_count = server->per_dialect * MC_DIALECTS;
     server->name = strdup(backend->config->endpoint.text);
     server->connections = calloc(server->connection_count, sizeof(*server->connections));
     if (server->name == NULL || server->connections == NULL) {
@@ -59,7 +65,7 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
         return NULL;
     }
     for (unsigned i = 0; i < server->connection_count; i++)
-        connection_init(&server->connections[i], server);
+        connection_init(&server->connections[i], server, dialects[i / server->per_dialect]);
     LIST_INIT(&server->uploads);
     LIST_INSERT_HEAD(&plane->servers, server, link);
     mc_server_configure(server, config);
@@ -228,7 +234,7 @@ static bool open_connection(struct mc_connection *connection)
     return true;
 }
 
-/* After a failure the server has to answer a `version` before it gets anything else. */
+/* After a failure the server has to answer a probe before it gets anything else. */
 static bool probe(struct mc_connection *connection)
 {
     struct worker *worker = worker_of(connection);
@@ -237,7 +243,8 @@ static bool probe(struct mc_connection *connection)
 
     if (op == NULL)
         return false;
-    if (!buffer_append_static(&connection->output, &worker->buffers, "version\r\n", 9)) {
+    if (!buffer_append_static(&connection->output, &worker->buffers, connection->dialect->probe.data,
+                              connection->dialect->probe.len)) {
         mc_op_free(op);
         return false;
     }
@@ -251,9 +258,32 @@ static bool probe(struct mc_connection *connection)
     return true;
 }
 
-struct mc_connection *mc_server_connection(struct mc_server *server, unsigned affinity)
+void mc_connection_enqueue(struct mc_connection *connection, struct mc_op *op)
 {
-    struct mc_connection *connection = &server->connections[affinity % server->connection_count];
+    STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
+    if (connection->unsent == NULL)
+        connection->unsent = op;
+    counter_add(&connection->server->cell->waiting, 1);
+    counter_add(&connection->server->cell->requests, 1);
+    worker_defer(worker_of(connection), &connection->flush);
+}
+
+bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk, struct slice value)
+{
+    struct worker *worker = worker_of(connection);
+
+    /* Bytes that only queue up behind others are no progress. */
+    if (connection->output.len == 0)
+        connection->since = worker_now(worker);
+    worker_defer(worker, &connection->flush);
+    return buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len);
+}
+
+struct mc_connection *mc_server_connection(struct mc_server *server,
+                                           const struct mc_dialect *dialect, unsigned affinity)
+{
+    struct mc_connection *connection =
+        &server->connections[dialect->index * server->per_dialect + affinity % server->per_dialect];
 
     if (connection->state == MC_READY)
         return connection;
@@ -264,13 +294,14 @@ struct mc_connection *mc_server_connection(struct mc_server *server, unsigned af
     return connection;
 }
 
-static struct mc_connection *open_dedicated(struct mc_server *server)
+static struct mc_connection *open_dedicated(struct mc_server *server,
+                                            const struct mc_dialect *dialect)
 {
     struct mc_connection *connection = malloc(sizeof(*connection));
 
     if (connection == NULL)
         return NULL;
-    connection_init(connection, server);
+    connection_init(connection, server, dialect);
     connection->dedicated = true;
     if (!open_connection(connection)) {
         free(connection);
@@ -288,12 +319,13 @@ struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_clien
         return NULL;
     LIST_FOREACH(connection, &server->uploads, upload)
     {
-        if (connection->uploader == NULL && connection->state == MC_READY) {
+        if (connection->uploader == NULL && connection->state == MC_READY &&
+            connection->dialect == client->dialect) {
             connection->uploader = client;
             return connection;
         }
     }
-    connection = open_dedicated(server);
+    connection = open_dedicated(server, client->dialect);
     if (connection != NULL)
         connection->uploader = client;
     return connection;
@@ -349,7 +381,8 @@ static void flush_output(struct mc_connection *connection)
     size_t before;
     enum stream_verdict verdict;
 
-    mc_connection_close_batch(connection);
+    if (connection->batch_last != NULL)
+        mc_connection_close_batch(connection);
     if (connection->state != MC_READY && connection->state != MC_PROBING)
         return;
     before = connection->output.len;
@@ -379,12 +412,12 @@ static void flush_output(struct mc_connection *connection)
 
 static void pair(struct mc_connection *connection)
 {
-    char why[160];
+    struct mc_pairing pairing;
 
-    if (!mc_connection_pair(connection, why, sizeof(why))) {
+    if (!mc_connection_pair(connection, &pairing)) {
         counter_add(&connection->server->cell->protocol_errors, 1);
         log_warn("memcached server %s: %s; the connection is closed", connection->server->name,
-                 why);
+                 pairing.why);
         mc_connection_fail(connection, "it sent what the protocol does not allow", true);
         return;
     }
@@ -569,7 +602,7 @@ static void try_again(struct mc_server *server)
         }
     }
     /* It was an upload that failed, and all others stand. */
-    (void)open_dedicated(server);
+    (void)open_dedicated(server, &mc_text);
 }
 
 void mc_server_tick(struct mc_server *server, uint64_t now)

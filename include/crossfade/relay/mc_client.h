@@ -24,6 +24,7 @@ struct mc_view {
 struct mc_client {
     TAILQ_ENTRY(mc_client) link;
     struct mc_plane *plane;
+    const struct mc_dialect *dialect;
     struct mc_view *view;
     struct mc_arm_cell *cell;
     struct watch watch;
@@ -65,6 +66,8 @@ void mc_client_drain(struct mc_client *client);
 
 /* The operation takes its place at the end of the line, or among the silent ones. */
 void mc_client_expect(struct mc_client *client, struct mc_op *op);
+/* An operation of this client that began now. NULL without memory. */
+struct mc_op *mc_client_op(struct mc_client *client, enum mc_verb verb);
 /* A silent operation is answered. */
 void mc_client_forget(struct mc_client *client, struct mc_op *op);
 /* Operations at the front of the line that are done leave. */
@@ -74,19 +77,10 @@ bool mc_client_answer(struct mc_client *client, struct slice text) MUST_CHECK;
 /* So much waits to be sent to that server that this client has to wait; and goes on again. */
 void mc_client_block(struct mc_client *client, struct mc_connection *connection);
 void mc_client_unblock(struct mc_client *client);
+/* The same if that much waits for it. */
+void mc_client_hold_back(struct mc_client *client, struct mc_connection *connection);
 /* There is output, or room for more commands: look at it at the end of the turn. */
 void mc_client_wake(struct mc_client *client);
-
-/* relay/mc_forward.c */
-enum mc_forward_verdict {
-    MC_FORWARD_OK,      /* request->line_len (and value) are done with */
-    MC_FORWARD_WAIT,    /* an upload must wait until nothing else is under way */
-    MC_FORWARD_UPLOAD,  /* the line is done with; the value streams to client->upload */
-    MC_FORWARD_NO_MEMORY
-};
-/* `value`: of a storage command whose value is here (with its line end), else empty. */
-enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
-                                   struct slice value) MUST_CHECK;
 
 /* relay/mc_stats.c: the reply to `stats <arguments>`. False without memory. */
 bool mc_stats(struct mc_client *client, struct slice arguments) MUST_CHECK;

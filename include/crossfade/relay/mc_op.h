@@ -25,6 +25,7 @@
 #include "crossfade/base/buffer.h"
 #include "crossfade/proto/mc_request.h"
 #include "crossfade/relay/telemetry.h"
+#include "crossfade/route/keyspace.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@
 
 struct mc_client;
 struct mc_plane;
+struct mc_server;
 
 enum mc_op_flag {
     MC_OP_LAST = 1,        /* of a get: END goes out behind it */
@@ -81,6 +83,10 @@ static inline struct slice mc_op_wire(const struct mc_op *op)
     return slice_of(op->wire, op->wire_len);
 }
 
+/* Keeps the client's own key, which its reply has to show, if the wire key is a digest of it. False
+ * without memory. */
+bool mc_op_keep_key(struct mc_op *op, const struct key_place *place, struct slice key) MUST_CHECK;
+
 /* Where reply bytes go now: the client's output, the operation's own buffer, or nowhere (NULL). */
 struct buffer *mc_op_sink(struct mc_op *op);
 
@@ -91,6 +97,11 @@ struct buffer *mc_op_sink(struct mc_op *op);
 void mc_op_part_done(struct mc_op *op, struct slice line);
 /* One part failed: `reason` is a sentence without line end. */
 void mc_op_part_failed(struct mc_op *op, const char *reason);
+
+/* The server is down: the operation, which no connection has, fails where it stands. */
+void mc_op_fail_here(struct mc_op *op, const struct mc_server *server);
+/* What the client is to hear, instead of what was there before; nothing if nobody waits for it. */
+void mc_op_set_reply(struct mc_op *op, struct slice line);
 
 /* The client is going away: whatever is still under way is swallowed when it comes. */
 void mc_op_orphan(struct mc_op *op);

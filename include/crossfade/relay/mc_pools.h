@@ -26,6 +26,10 @@ struct mc_plane {
 
 struct mc_view *mc_view_ref(struct mc_view *view);
 void mc_view_unref(struct mc_plane *plane, struct mc_view *view);
+static inline const struct plan *mc_client_plan(const struct mc_client *client)
+{
+    return client->view->pin->snapshot->plan;
+}
 static inline const struct config_cache *mc_view_config(const struct mc_view *view)
 {
     return &view->pin->snapshot->plan->config->cache;

@@ -18,6 +18,7 @@
 
 #include "crossfade/net/stream.h"
 #include "crossfade/net/watch.h"
+#include "crossfade/relay/mc_dialect.h"
 #include "crossfade/relay/mc_op.h"
 #include "crossfade/relay/worker.h"
 #include "crossfade/route/keyspace.h"
@@ -37,6 +38,7 @@ struct mc_server;
 
 struct mc_connection {
     struct mc_server *server;
+    const struct mc_dialect *dialect;
     struct watch watch;
     struct stream stream;
     struct input input;
@@ -89,8 +91,9 @@ struct mc_server {
     unsigned failures; /* in a row; 0: trusted */
     uint64_t retry_at;
     char reason[160]; /* why it is down */
+    unsigned per_dialect; /* connections_per_server */
     unsigned connection_count;
-    struct mc_connection *connections;
+    struct mc_connection *connections; /* those of one dialect behind those of the other */
     LIST_HEAD(, mc_connection) uploads;
 };
 
@@ -105,46 +108,29 @@ bool mc_server_idle(const struct mc_server *server);
 void mc_server_tick(struct mc_server *server, uint64_t now);
 
 /*
- * The connection for the requests of one client (the same `affinity` always gets the same one, so that
+ * The connection of that dialect for the requests of one client (the same `affinity` always gets the same one, so that
  * its requests stay in order). NULL: the server is down; server->reason says why.
  */
-struct mc_connection *mc_server_connection(struct mc_server *server, unsigned affinity);
-/* A connection that nobody shares, for one upload. NULL as above. */
+struct mc_connection *mc_server_connection(struct mc_server *server,
+                                           const struct mc_dialect *dialect, unsigned affinity);
+/* A connection that nobody shares, of the client's dialect, for one upload. NULL as above. */
 struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client);
 /* The upload is answered, or given up in mid-value (`broken`). */
 void mc_server_upload_done(struct mc_connection *connection, bool broken);
 
-/*
- * Composing (relay/mc_compose.c). The connection takes over the operation; false without memory (the operation is then still
- * the caller's, and the connection as before).
- *
- * Keys with the same batch_id that come one after the other share one get command; `exptime` is for gat
- * and gats, which get a batch_id of their own per command.
- */
-bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
-                       const struct key_place *place, struct slice key, uint64_t batch_id,
-                       struct slice exptime) MUST_CHECK;
-/* "<verb> <key><tail>"; the tail has the line end. */
-bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
-                        const struct key_place *place, struct slice key,
-                        struct slice tail) MUST_CHECK;
-/* Bytes behind a storage line: the value and its line end. */
+/* The operation is composed at the end of the output: the connection takes it over. */
+void mc_connection_enqueue(struct mc_connection *connection, struct mc_op *op);
+/* Bytes of a value, behind the command that was composed. */
 bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk,
                          struct slice value) MUST_CHECK;
-/* The get that is being composed takes no more keys; its line ends. */
-void mc_connection_close_batch(struct mc_connection *connection);
-#define MC_BATCH_GET 1u
-#define MC_BATCH_GETS 2u
-#define MC_BATCH_FIRST_FREE 3u
-
 /* Closes the connection: every operation on it fails with the reason. */
 void mc_connection_fail(struct mc_connection *connection, const char *reason, bool back_off);
 /* The client has drained its output: go on reading. */
 void mc_connection_resume(struct mc_connection *connection);
 void mc_connection_stall(struct mc_connection *connection, struct mc_client *client, bool parked);
 
-/* relay/mc_pairing.c: takes the replies out of the input and gives them to the operations. False: the
- * bytes are not what the protocol allows; why[] says what. */
-bool mc_connection_pair(struct mc_connection *connection, char *why, size_t why_size) MUST_CHECK;
+/* relay/mc_pairing.c: takes the replies out of the input and gives them to the operations. False:
+ * the bytes are not what the protocol allows; pairing->why says what. */
+bool mc_connection_pair(struct mc_connection *connection, struct mc_pairing *pairing) MUST_CHECK;
 
 #endif

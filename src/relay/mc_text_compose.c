@@ -4,6 +4,7 @@
  * reply is held against: the operation keeps a reference, and the chunk stays until it is answered.
  */
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_text.h"
 
 /* Keys in one get, and bytes of its line: memcached reads lines up to 16 KiB without a new buffer. */
 #define BATCH_KEYS 100u
@@ -27,29 +28,6 @@ void mc_connection_close_batch(struct mc_connection *connection)
         mc_connection_fail(connection, "out of memory", false);
 }
 
-/* Takes the operation over, behind what was composed. */
-static void enqueue(struct mc_connection *connection, struct mc_op *op)
-{
-    STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
-    if (connection->unsent == NULL)
-        connection->unsent = op;
-    counter_add(&connection->server->cell->waiting, 1);
-    counter_add(&connection->server->cell->requests, 1);
-    worker_defer(worker_of(connection), &connection->flush);
-}
-
-static bool keep_original(struct mc_op *op, const struct key_place *place, struct slice key)
-{
-    if (!place->hashed)
-        return true;
-    op->original = chunk_create(&op->plane->worker->buffers, key.len);
-    if (op->original == NULL)
-        return false;
-    memcpy(op->original->data, key.data, key.len);
-    op->original->used = key.len;
-    return true;
-}
-
 /*
  * Composes "<head> <wire key><tail>" in the append chunk, in one piece, and leaves the operation's key
  * pointing into it.
@@ -63,7 +41,7 @@ static bool compose(struct mc_connection *connection, struct mc_op *op, struct s
     char *begin;
     char *at;
 
-    if (chunk == NULL || !keep_original(op, place, key))
+    if (chunk == NULL || !mc_op_keep_key(op, place, key))
         return false;
     at = begin = chunk->data + chunk->used;
     if (head.len > 0)
@@ -119,7 +97,7 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
     connection->batch_last = op;
     connection->batch_keys++;
     connection->batch_bytes += place->wire_len + 1;
-    enqueue(connection, op);
+    mc_connection_enqueue(connection, op);
     return true;
 }
 
@@ -129,17 +107,6 @@ bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
     mc_connection_close_batch(connection);
     if (!compose(connection, op, slice_string(mc_verb_name(op->verb)), place, key, tail))
         return false;
-    enqueue(connection, op);
+    mc_connection_enqueue(connection, op);
     return true;
-}
-
-bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk, struct slice value)
-{
-    struct worker *worker = worker_of(connection);
-
-    /* Bytes that only queue up behind others are no progress. */
-    if (connection->output.len == 0)
-        connection->since = worker_now(worker);
-    worker_defer(worker, &connection->flush);
-    return buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len);
 }

@@ -1,69 +1,15 @@
 /*
- * What becomes of a command: which namespace, which server, and which other namespaces have to hear
- * of it.
- *
- *   get     one operation a key, batched by server; a miss of an isolated key is remembered
- *   set     answers a recent miss: a fill, own namespace only; otherwise a mutation
- *   mutation, delete     the operation, and a delete in each other namespace, on the same server
- * and connection: the companions. The client hears of success only when all succeeded.
- *
- * The server is chosen by the client's key, so a key and its companions are always on one.
+ * What becomes of a classic command: a get is one operation for each key, batched by server; any other
+ * command is one operation, whose line, and value if it has one, go to the key's server.
  */
+#include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_text.h"
 
 static const struct slice bad_format = SLICE_INIT("CLIENT_ERROR bad command line format\r\n");
 static const struct slice reserved = SLICE_INIT(
     "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
     "entry\r\n");
-
-static const struct plan *plan_of(const struct mc_client *client)
-{
-    return client->view->pin->snapshot->plan;
-}
-
-static struct mc_op *new_op(struct mc_client *client, enum mc_verb verb)
-{
-    return mc_op_create(client->plane, verb, client->cell, worker_now(client->plane->worker));
-}
-
-/* Are there other namespaces that hold copies of this key and follow its invalidations? */
-static bool has_others(const struct mc_client *client, const struct key_place *place)
-{
-    const unsigned *others;
-
-    return place->scope == SCOPE_ISOLATED && place->coherence != COHERENCE_NONE &&
-           keyspace_others(plan_of(client)->keyspace, client->arm, &others) > 0;
-}
-
-/* A delete of the key in every other namespace, each a part of `primary`. */
-static bool add_companions(struct mc_client *client, struct mc_connection *connection,
-                           struct mc_op *primary, struct slice key)
-{
-    const struct keyspace *keyspace = plan_of(client)->keyspace;
-    const unsigned *others;
-    size_t count = keyspace_others(keyspace, client->arm, &others);
-
-    for (size_t i = 0; i < count; i++) {
-        struct key_place place;
-        struct mc_op *companion;
-
-        /* A key that this arm cannot have has no copy there. */
-        if (keyspace_place(keyspace, others[i], key, &place) != KEY_OK)
-            continue;
-        companion = new_op(client, MC_DELETE);
-        if (companion == NULL)
-            return false;
-        companion->primary = primary;
-        primary->pending++;
-        if (!mc_connection_line(connection, companion, &place, key, SLICE("\r\n"))) {
-            primary->pending--;
-            mc_op_free(companion);
-            return false;
-        }
-        counter_add(&client->cell->companions, 1);
-    }
-    return true;
-}
 
 static enum mc_forward_verdict
 refuse_key(struct mc_client *client, const struct mc_request *request, enum key_verdict verdict)
@@ -74,12 +20,6 @@ refuse_key(struct mc_client *client, const struct mc_request *request, enum key_
     return mc_client_answer(client, verdict == KEY_RESERVED ? reserved : bad_format)
                ? MC_FORWARD_OK
                : MC_FORWARD_NO_MEMORY;
-}
-
-/* The server is down: the operation fails where it stands. */
-static void fail_here(struct mc_op *op, const struct mc_server *server)
-{
-    mc_op_part_failed(op, server->reason[0] != '\0' ? server->reason : "no connection");
 }
 
 /* Takes the operations of this command out of the line again; replies under way are swallowed. */
@@ -93,40 +33,33 @@ static void take_back(struct mc_client *client, unsigned count)
     }
 }
 
-/* A server that takes less than its clients send: they have to wait. */
-static void hold_back(struct mc_client *client, struct mc_connection *connection)
-{
-    if (!connection->dedicated && connection->output.len > MC_HIGH_WATER)
-        mc_client_block(client, connection);
-}
-
 static bool forward_key(struct mc_client *client, const struct mc_request *request,
                         struct slice key, const struct key_place *place, bool last, uint64_t batch)
 {
     struct mc_server *server =
-        client->view->servers[placement_server(plan_of(client)->placement, key)];
-    struct mc_connection *connection = mc_server_connection(server, client->affinity);
-    struct mc_op *op = new_op(client, request->verb);
+        client->view->servers[placement_server(mc_client_plan(client)->placement, key)];
+    struct mc_connection *connection = mc_server_connection(server, &mc_text, client->affinity);
+    struct mc_op *op = mc_client_op(client, request->verb);
 
     if (op == NULL)
         return false;
     if (last)
         op->flags |= MC_OP_LAST;
-    if (request->verb <= MC_GETS && has_others(client, place))
+    if (request->verb <= MC_GETS && mc_has_others(client, place))
         op->flags |= MC_OP_TRACK;
     counter_add(&client->cell->gets, 1);
     if (request->verb >= MC_GAT)
         counter_add(&client->cell->touches, 1);
     mc_client_expect(client, op);
     if (connection == NULL) {
-        fail_here(op, server);
+        mc_op_fail_here(op, server);
         return !client->closed;
     }
     if (mc_connection_get(connection, op, place, key, batch, request->number)) {
-        hold_back(client, connection);
+        mc_client_hold_back(client, connection);
         return true;
     }
-    fail_here(op, server);
+    mc_op_fail_here(op, server);
     return false;
 }
 
@@ -148,7 +81,7 @@ static enum mc_forward_verdict forward_get(struct mc_client *client,
         struct slice next;
         struct key_place place;
         enum key_verdict verdict =
-            keyspace_place(plan_of(client)->keyspace, client->arm, key, &place);
+            keyspace_place(mc_client_plan(client)->keyspace, client->arm, key, &place);
 
         more = mc_request_next_key(&rest, &next);
         if (verdict != KEY_OK) {
@@ -167,30 +100,6 @@ static enum mc_forward_verdict forward_get(struct mc_client *client,
     if (!TAILQ_EMPTY(&client->ops))
         mc_client_advance(client);
     return MC_FORWARD_OK;
-}
-
-/* The verb and the rules say whether this write invalidates the other arms. */
-static bool is_mutation(struct mc_client *client, const struct key_place *place,
-                        const struct mc_request *request, struct slice wire)
-{
-    bool answers_miss;
-
-    if (!has_others(client, place))
-        return false;
-    if (request->verb == MC_DELETE)
-        return true;
-    if (request->verb == MC_TOUCH || place->writes == WRITES_FILL)
-        return false;
-    if (place->writes == WRITES_MUTATE)
-        return true;
-    if (request->verb == MC_ADD)
-        return false;
-    if (request->verb != MC_SET)
-        return true;
-    answers_miss =
-        misses_take(plan_of(client)->misses->misses, wire, worker_now(client->plane->worker));
-    counter_add(answers_miss ? &client->cell->sets_as_fill : &client->cell->sets_as_mutation, 1);
-    return !answers_miss;
 }
 
 static size_t line_tail(const struct mc_request *request, char *out)
@@ -227,16 +136,6 @@ static void make_delete(struct mc_request *request)
     request->number = slice_of(NULL, 0);
 }
 
-static void count_command(struct mc_arm_cell *cell, enum mc_verb verb)
-{
-    if (verb == MC_DELETE)
-        counter_add(&cell->deletes, 1);
-    else if (verb == MC_TOUCH)
-        counter_add(&cell->touches, 1);
-    else if (mc_verb_is_storage(verb))
-        counter_add(&cell->sets, 1);
-}
-
 /* Composes the line, the value if it is here, and the companions. */
 static enum mc_forward_verdict send_line(struct mc_client *client, struct mc_connection *connection,
                                          struct mc_op *op, const struct mc_request *request,
@@ -244,7 +143,6 @@ static enum mc_forward_verdict send_line(struct mc_client *client, struct mc_con
 {
     char tail[MC_STORAGE_TAIL_MAX];
     size_t tail_len = line_tail(request, tail);
-    struct mc_connection *shared = connection;
 
     if (!mc_connection_line(connection, op, place, request->keys, slice_of(tail, tail_len))) {
         mc_op_part_failed(op, "out of memory");
@@ -255,15 +153,8 @@ static enum mc_forward_verdict send_line(struct mc_client *client, struct mc_con
         mc_connection_fail(connection, "out of memory", false);
         return MC_FORWARD_NO_MEMORY;
     }
-    hold_back(client, connection);
-    if (!is_mutation(client, place, request, mc_op_wire(op)))
-        return MC_FORWARD_OK;
-    if (connection->dedicated)
-        shared = mc_server_connection(connection->server, client->affinity);
-    if (shared == NULL || !add_companions(client, shared, op, request->keys)) {
-        mc_connection_fail(connection, "the other versions could not be told", false);
-        return MC_FORWARD_OK;
-    }
+    mc_client_hold_back(client, connection);
+    mc_invalidate_others(client, connection, op, place, request->verb, request->keys);
     return MC_FORWARD_OK;
 }
 
@@ -285,8 +176,8 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
     /* It goes another way than what came before, also without a reply, and must not overtake it. */
     if (upload && (client->op_count > 0 || client->upload != NULL))
         return MC_FORWARD_WAIT;
-    count_command(client->cell, request.verb);
-    verdict = keyspace_place(plan_of(client)->keyspace, client->arm, request.keys, &place);
+    mc_count_command(client->cell, request.verb);
+    verdict = keyspace_place(mc_client_plan(client)->keyspace, client->arm, request.keys, &place);
     if (storage && value.len == 0)
         client->swallow = request.value_len + 2;
     if (verdict != KEY_OK)
@@ -295,10 +186,10 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
         return refuse_size(client, original);
     if (too_large)
         make_delete(&request);
-    server = client->view->servers[placement_server(plan_of(client)->placement, request.keys)];
-    connection =
-        upload ? mc_server_upload(server, client) : mc_server_connection(server, client->affinity);
-    op = new_op(client, request.verb);
+    server = client->view->servers[placement_server(mc_client_plan(client)->placement, request.keys)];
+    connection = upload ? mc_server_upload(server, client)
+                        : mc_server_connection(server, &mc_text, client->affinity);
+    op = mc_client_op(client, request.verb);
     if (op == NULL)
         return MC_FORWARD_NO_MEMORY;
     if (too_large) {
@@ -309,7 +200,7 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
         op->flags |= MC_OP_SILENT;
     mc_client_expect(client, op);
     if (connection == NULL) {
-        fail_here(op, server);
+        mc_op_fail_here(op, server);
         return MC_FORWARD_OK;
     }
     if (upload) {

@@ -1,0 +1,54 @@
+/*
+ * What a command means for the other arms (design: scope, companions, guarantees G2 and G4). The same
+ * for every protocol: the callers say what the command is by a classic verb.
+ *
+ *   get     a miss of an isolated key is remembered
+ *   set     answers a recent miss: a fill, own namespace only; otherwise a mutation
+ *   mutation, delete     the operation, and a delete in each other namespace, on the same server
+ * and connection: the companions. The client hears of success only when all succeeded.
+ *
+ * The server is chosen by the client's key, so a key and its companions are always on one.
+ */
+#ifndef CROSSFADE_RELAY_MC_COHERENCE_H
+#define CROSSFADE_RELAY_MC_COHERENCE_H
+
+#include "crossfade/proto/mc_request.h"
+#include "crossfade/relay/mc_op.h"
+#include "crossfade/route/keyspace.h"
+
+struct mc_connection;
+struct mc_server;
+
+/* Are there other namespaces that hold copies of this key and follow its invalidations? Then misses of
+ * it are to be tracked (MC_OP_TRACK). */
+bool mc_has_others(const struct mc_client *client, const struct key_place *place);
+
+/*
+ * Does this write invalidate the other arms? `verb`: what it does, MC_SET .. MC_TOUCH. `wire`: the key
+ * as the server has it. Asked once for each command: a set takes the miss that it answers out of the memory.
+ */
+bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
+                    struct slice wire);
+
+/*
+ * A delete of the key in every other namespace, each a part of `primary`, which is composed already. False
+ * without memory: then the others cannot be told, and the connection has to fail.
+ */
+bool mc_add_companions(struct mc_client *client, struct mc_connection *connection,
+                       struct mc_op *primary, struct slice key) MUST_CHECK;
+
+/*
+ * The mutation that `op` stands for is composed on `connection`: if it is one, its companions follow,
+ * on the shared connection when that is a dedicated one. What fails is told to the client.
+ */
+void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
+                          struct mc_op *op, const struct key_place *place, enum mc_verb verb,
+                          struct slice key);
+
+/* A miss of `op` is to be remembered if it is tracked. */
+void mc_remember_miss(const struct mc_op *op);
+
+/* A command of that kind was taken from a client. */
+void mc_count_command(struct mc_arm_cell *cell, enum mc_verb verb);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * The text protocol's own parts, for each other.
+ */
+#ifndef CROSSFADE_RELAY_MC_TEXT_H
+#define CROSSFADE_RELAY_MC_TEXT_H
+
+#include "crossfade/relay/mc_client.h"
+#include "crossfade/relay/mc_server.h"
+
+/* relay/mc_text_forward.c */
+enum mc_forward_verdict {
+    MC_FORWARD_OK,      /* request->line_len (and value) are done with */
+    MC_FORWARD_WAIT,    /* an upload must wait until nothing else is under way */
+    MC_FORWARD_UPLOAD,  /* the line is done with; the value streams to client->upload */
+    MC_FORWARD_NO_MEMORY
+};
+/* `value`: of a storage command whose value is here (with its line end), else empty. */
+enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
+                                   struct slice value) MUST_CHECK;
+
+/*
+ * Composing (relay/mc_text_compose.c). The connection takes over the operation; false without memory (the operation is then still
+ * the caller's, and the connection as before).
+ *
+ * Keys with the same batch_id that come one after the other share one get command; `exptime` is for gat
+ * and gats, which get a batch_id of their own per command.
+ */
+bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
+                       const struct key_place *place, struct slice key, uint64_t batch_id,
+                       struct slice exptime) MUST_CHECK;
+/* "<verb> <key><tail>"; the tail has the line end. */
+bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
+                        const struct key_place *place, struct slice key,
+                        struct slice tail) MUST_CHECK;
+/* The get that is being composed takes no more keys; its line ends. */
+void mc_connection_close_batch(struct mc_connection *connection);
+#define MC_BATCH_GET 1u
+#define MC_BATCH_GETS 2u
+#define MC_BATCH_FIRST_FREE 3u
+
+/* relay/mc_text_replies.c */
+enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *pairing);
+
+#endif

@@ -1,0 +1,94 @@
+#include "crossfade/relay/mc_coherence.h"
+
+#include "crossfade/relay/mc_pools.h"
+
+bool mc_has_others(const struct mc_client *client, const struct key_place *place)
+{
+    const unsigned *others;
+
+    return place->scope == SCOPE_ISOLATED && place->coherence != COHERENCE_NONE &&
+           keyspace_others(mc_client_plan(client)->keyspace, client->arm, &others) > 0;
+}
+
+bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
+                    struct slice wire)
+{
+    bool answers_miss;
+
+    if (!mc_has_others(client, place))
+        return false;
+    if (verb == MC_DELETE)
+        return true;
+    if (verb == MC_TOUCH || place->writes == WRITES_FILL)
+        return false;
+    if (place->writes == WRITES_MUTATE)
+        return true;
+    if (verb == MC_ADD)
+        return false;
+    if (verb != MC_SET)
+        return true;
+    answers_miss = misses_take(mc_client_plan(client)->misses->misses, wire,
+                               worker_now(client->plane->worker));
+    counter_add(answers_miss ? &client->cell->sets_as_fill : &client->cell->sets_as_mutation, 1);
+    return !answers_miss;
+}
+
+bool mc_add_companions(struct mc_client *client, struct mc_connection *connection,
+                       struct mc_op *primary, struct slice key)
+{
+    const struct keyspace *keyspace = mc_client_plan(client)->keyspace;
+    const unsigned *others;
+    size_t count = keyspace_others(keyspace, client->arm, &others);
+
+    for (size_t i = 0; i < count; i++) {
+        struct key_place place;
+        struct mc_op *companion;
+
+        /* A key that this arm cannot have has no copy there. */
+        if (keyspace_place(keyspace, others[i], key, &place) != KEY_OK)
+            continue;
+        companion = mc_client_op(client, MC_DELETE);
+        if (companion == NULL)
+            return false;
+        companion->primary = primary;
+        primary->pending++;
+        if (!connection->dialect->compose_delete(connection, companion, &place, key)) {
+            primary->pending--;
+            mc_op_free(companion);
+            return false;
+        }
+        counter_add(&client->cell->companions, 1);
+    }
+    return true;
+}
+
+void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
+                          struct mc_op *op, const struct key_place *place, enum mc_verb verb,
+                          struct slice key)
+{
+    struct mc_connection *shared = connection;
+
+    if (!mc_is_mutation(client, place, verb, mc_op_wire(op)))
+        return;
+    if (connection->dedicated)
+        shared = mc_server_connection(connection->server, connection->dialect, client->affinity);
+    if (shared == NULL || !mc_add_companions(client, shared, op, key))
+        mc_connection_fail(connection, "the other versions could not be told", false);
+}
+
+void mc_remember_miss(const struct mc_op *op)
+{
+    if ((op->flags & MC_OP_TRACK) && op->client != NULL)
+        misses_record(mc_client_plan(op->client)->misses->misses, mc_op_wire(op),
+                      worker_now(op->plane->worker));
+}
+
+void mc_count_command(struct mc_arm_cell *cell, enum mc_verb verb)
+{
+    if (verb == MC_DELETE)
+        counter_add(&cell->deletes, 1);
+    else if (verb == MC_TOUCH)
+        counter_add(&cell->touches, 1);
+    else if (mc_verb_is_storage(verb))
+        counter_add(&cell->sets, 1);
+}
