@@ -184,7 +184,9 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
 
 void mc_op_fail_here(struct mc_op *op, const struct mc_server *server)
 {
-    mc_op_part_failed(op, server->reason[0] != '\0' ? server->reason : "no connection");
+    const char *reason = server->trust[op->client->dialect->index].reason;
+
+    mc_op_part_failed(op, reason[0] != '\0' ? reason : "no connection");
 }
 
 void mc_op_orphan(struct mc_op *op)

@@ -131,24 +131,33 @@ static void disconnect(struct mc_connection *connection)
     connection->since = worker_now(worker);
 }
 
-static void back_off(struct mc_server *server, const char *reason)
+static struct mc_trust *trust_of(const struct mc_connection *connection)
 {
+    return &connection->server->trust[connection->dialect->index];
+}
+
+static void back_off(const struct mc_connection *connection, const char *reason)
+{
+    struct mc_server *server = connection->server;
+    struct mc_trust *trust = trust_of(connection);
     uint64_t wait = BACK_OFF_FIRST;
     uint64_t now = worker_now(server->plane->worker);
 
-    for (unsigned i = 0; i < server->failures && wait < BACK_OFF_MAX; i++)
+    for (unsigned i = 0; i < trust->failures && wait < BACK_OFF_MAX; i++)
         wait *= 2;
     if (wait > BACK_OFF_MAX)
         wait = BACK_OFF_MAX;
     /* A quarter up or down, so that a fleet does not come back in step. */
-    wait = wait * 3 / 4 + (hash_mix(now + (uint64_t)(uintptr_t)server) % (wait / 2 + 1));
-    if (server->failures == 0) {
-        log_warn("memcached server %s is down: %s", server->name, reason);
-        counter_add(&server->cell->down, 1);
+    wait = wait * 3 / 4 + (hash_mix(now + (uint64_t)(uintptr_t)trust) % (wait / 2 + 1));
+    if (trust->failures == 0) {
+        log_warn("memcached server %s is down%s: %s", server->name, connection->dialect->suffix,
+                 reason);
+        if (server->down_dialects++ == 0)
+            counter_add(&server->cell->down, 1);
     }
-    server->failures++;
-    server->retry_at = now + wait;
-    (void)snprintf(server->reason, sizeof(server->reason), "memcached server %.64s is down (%.60s)",
+    trust->failures++;
+    trust->retry_at = now + wait;
+    (void)snprintf(trust->reason, sizeof(trust->reason), "memcached server %.64s is down (%.60s)",
                    server->name, reason);
 }
 
@@ -163,7 +172,7 @@ void mc_connection_fail(struct mc_connection *connection, const char *reason, bo
     STAILQ_CONCAT(&ops, &connection->ops);
     disconnect(connection);
     if (with_back_off)
-        back_off(server, reason);
+        back_off(connection, reason);
     (void)snprintf(text, sizeof(text), "memcached server %.64s failed (%.100s)", server->name,
                    reason);
     while ((op = STAILQ_FIRST(&ops)) != NULL) {
@@ -198,7 +207,7 @@ void mc_server_destroy(struct mc_server *server)
         if (server->connections[i].flush.queued)
             STAILQ_REMOVE(&server->plane->worker->tasks, &server->connections[i].flush, turn_task,
                           next);
-    if (server->failures > 0)
+    if (server->down_dialects > 0)
         counter_sub(&server->cell->down, 1);
     LIST_REMOVE(server, link);
     free(server->name);
@@ -219,14 +228,14 @@ static bool open_connection(struct mc_connection *connection)
 
     if (fd < 0) {
         counter_add(&server->cell->connect_failures, 1);
-        back_off(server, strerror(errno));
+        back_off(connection, strerror(errno));
         return false;
     }
     stream_init_plain(&connection->stream, fd);
     watch_init(&connection->watch, worker->base, fd, on_ready, connection);
     if (!watch_set(&connection->watch, true, true)) {
         stream_close(&connection->stream);
-        back_off(server, "no memory for its events");
+        back_off(connection, "no memory for its events");
         return false;
     }
     connection->state = MC_CONNECTING;
@@ -287,7 +296,7 @@ struct mc_connection *mc_server_connection(struct mc_server *server,
 
     if (connection->state == MC_READY)
         return connection;
-    if (server->failures > 0)
+    if (server->trust[dialect->index].failures > 0)
         return NULL; /* mc_server_tick finds out when it is back */
     if (connection->state == MC_CLOSED && !open_connection(connection))
         return NULL;
@@ -315,7 +324,7 @@ struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_clien
 {
     struct mc_connection *connection;
 
-    if (server->failures > 0)
+    if (server->trust[client->dialect->index].failures > 0)
         return NULL;
     LIST_FOREACH(connection, &server->uploads, upload)
     {
@@ -344,13 +353,16 @@ static void became_ready(struct mc_connection *connection)
     counter_add(&connection->server->cell->up, 1);
 }
 
-static void trust(struct mc_server *server)
+static void trust(const struct mc_connection *connection)
 {
-    if (server->failures > 0) {
-        log_info("memcached server %s is back", server->name);
-        counter_sub(&server->cell->down, 1);
+    struct mc_server *server = connection->server;
+
+    if (trust_of(connection)->failures > 0) {
+        log_info("memcached server %s is back%s", server->name, connection->dialect->suffix);
+        if (--server->down_dialects == 0)
+            counter_sub(&server->cell->down, 1);
     }
-    server->failures = 0;
+    trust_of(connection)->failures = 0;
 }
 
 static void connected(struct mc_connection *connection)
@@ -364,7 +376,7 @@ static void connected(struct mc_connection *connection)
         return;
     }
     counter_add(&server->cell->connects, 1);
-    if (server->failures == 0 || !STAILQ_EMPTY(&connection->ops)) {
+    if (trust_of(connection)->failures == 0 || !STAILQ_EMPTY(&connection->ops)) {
         /* What was composed while the server was trusted still goes out: a probe would end up in it. */
         became_ready(connection);
     } else if (!probe(connection)) {
@@ -423,7 +435,7 @@ static void pair(struct mc_connection *connection)
     }
     if (connection->state == MC_PROBING && STAILQ_EMPTY(&connection->ops)) {
         became_ready(connection);
-        trust(connection->server);
+        trust(connection);
     }
     if (connection->uploader != NULL && STAILQ_EMPTY(&connection->ops))
         mc_client_wake(connection->uploader);
@@ -584,25 +596,26 @@ static bool is_coming_up(const struct mc_connection *connection)
     return connection->state == MC_CONNECTING || connection->state == MC_PROBING;
 }
 
-/* Has the server find out, by a probe, whether it may be trusted again. */
-static void try_again(struct mc_server *server)
+/* Has the server find out, by a probe, whether it may be trusted again in that dialect. */
+static void try_again(struct mc_server *server, const struct mc_dialect *dialect)
 {
+    struct mc_connection *connections = &server->connections[dialect->index * server->per_dialect];
     const struct mc_connection *upload;
 
-    for (unsigned i = 0; i < server->connection_count; i++)
-        if (is_coming_up(&server->connections[i]))
+    for (unsigned i = 0; i < server->per_dialect; i++)
+        if (is_coming_up(&connections[i]))
             return;
     LIST_FOREACH(upload, &server->uploads, upload)
-    if (is_coming_up(upload) && upload->uploader == NULL)
+    if (upload->dialect == dialect && is_coming_up(upload) && upload->uploader == NULL)
         return;
-    for (unsigned i = 0; i < server->connection_count; i++) {
-        if (server->connections[i].state == MC_CLOSED) {
-            (void)open_connection(&server->connections[i]);
+    for (unsigned i = 0; i < server->per_dialect; i++) {
+        if (connections[i].state == MC_CLOSED) {
+            (void)open_connection(&connections[i]);
             return;
         }
     }
     /* It was an upload that failed, and all others stand. */
-    (void)open_dedicated(server, &mc_text);
+    (void)open_dedicated(server, dialect);
 }
 
 void mc_server_tick(struct mc_server *server, uint64_t now)
@@ -620,6 +633,7 @@ void mc_server_tick(struct mc_server *server, uint64_t now)
     }
     for (unsigned i = 0; i < server->connection_count; i++)
         connection_tick(&server->connections[i], now);
-    if (server->failures > 0 && now >= server->retry_at && server->refs > 0)
-        try_again(server);
+    for (unsigned i = 0; i < MC_DIALECTS && server->refs > 0; i++)
+        if (server->trust[i].failures > 0 && now >= server->trust[i].retry_at)
+            try_again(server, dialects[i]);
 }

@@ -142,6 +142,7 @@ static bool text_delete(struct mc_connection *connection, struct mc_op *op,
 
 const struct mc_dialect mc_text = {
     .index = 0,
+    .suffix = "",
     .value_tail = 2,
     .probe = SLICE_INIT("version\r\n"),
     .step = text_step,

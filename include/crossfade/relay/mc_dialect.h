@@ -43,6 +43,7 @@ enum mc_pair {
 
 struct mc_dialect {
     unsigned index;    /* below MC_DIALECTS */
+    const char *suffix; /* for messages about a server: "" or what it does in this dialect only */
     size_t value_tail; /* bytes that follow a value: its line end */
     struct slice probe; /* a request that any healthy server answers, paired as MC_VERSION */
 

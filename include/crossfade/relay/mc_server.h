@@ -79,6 +79,13 @@ struct mc_connection {
     struct mc_client *uploader;       /* dedicated: whose value is being sent */
 };
 
+/* What is thought of a server in one dialect: it may well speak one and not the other. */
+struct mc_trust {
+    unsigned failures; /* in a row; 0: trusted */
+    uint64_t retry_at;
+    char reason[160]; /* why it is down */
+};
+
 struct mc_server {
     struct mc_plane *plane;
     char *name; /* as configured */
@@ -88,9 +95,8 @@ struct mc_server {
     LIST_ENTRY(mc_server) link;
     uint64_t connect_timeout;
     uint64_t request_timeout;
-    unsigned failures; /* in a row; 0: trusted */
-    uint64_t retry_at;
-    char reason[160]; /* why it is down */
+    struct mc_trust trust[MC_DIALECTS]; /* by the dialects' index */
+    unsigned down_dialects; /* so many are not trusted */
     unsigned per_dialect; /* connections_per_server */
     unsigned connection_count;
     struct mc_connection *connections; /* those of one dialect behind those of the other */
@@ -109,7 +115,7 @@ void mc_server_tick(struct mc_server *server, uint64_t now);
 
 /*
  * The connection of that dialect for the requests of one client (the same `affinity` always gets the same one, so that
- * its requests stay in order). NULL: the server is down; server->reason says why.
+ * its requests stay in order). NULL: the server is down; its trust's reason says why.
  */
 struct mc_connection *mc_server_connection(struct mc_server *server,
                                            const struct mc_dialect *dialect, unsigned affinity);
