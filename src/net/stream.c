@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,9 +50,7 @@ static const struct stream_ops plain_ops = {
 
 void stream_init_plain(struct stream *stream, int fd)
 {
-    stream->fd = fd;
-    stream->ops = &plain_ops;
-    stream->session = NULL;
+    *stream = (struct stream){ .fd = fd, .ops = &plain_ops };
 }
 
 void stream_close(struct stream *stream)
@@ -60,6 +59,21 @@ void stream_close(struct stream *stream)
         return;
     stream->ops->close(stream);
     stream->fd = -1;
+}
+
+enum stream_verdict stream_handshake(struct stream *stream)
+{
+    return stream->ops->handshake != NULL ? stream->ops->handshake(stream) : STREAM_OK;
+}
+
+bool stream_peer_names(const struct stream *stream, stream_name_visit visit, void *context)
+{
+    return stream->ops->names != NULL && stream->ops->names(stream, visit, context);
+}
+
+const char *stream_why(const struct stream *stream, char *out, size_t size)
+{
+    return stream->ops->why != NULL ? stream->ops->why(stream, out, size) : strerror(errno);
 }
 
 int stream_connect_socket(const struct address *address)

@@ -7,6 +7,7 @@
 #define CROSSFADE_NET_WATCH_H
 
 #include "crossfade/base/ensure.h"
+#include "crossfade/net/stream.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -22,6 +23,16 @@ void watch_init(struct watch *watch, struct event_base *base, int fd, event_call
                 void *context);
 /* False when the loop cannot take it: the connection has to be closed. */
 bool watch_set(struct watch *watch, bool reading, bool writing) MUST_CHECK;
+/* The same for what the stream needs, which for TLS may be the other direction. */
+bool watch_stream(struct watch *watch, const struct stream *stream, bool reading,
+                  bool writing) MUST_CHECK;
+/* And back: which of EV_READ and EV_WRITE to act upon when `what` came. */
+short watch_meaning(const struct stream *stream, short what);
+/*
+ * The callback is called with EV_READ in the next turn, though the socket may not be readable. For
+ * a turn's task: from a handler it would still be this turn. A watch_set that changes the mask undoes it.
+ */
+void watch_again(struct watch *watch);
 /* Before the descriptor is closed. */
 void watch_stop(struct watch *watch);
 
