@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
+    include/crossfade/base/base64.h \
     include/crossfade/base/buffer.h \
     include/crossfade/base/clock.h \
     include/crossfade/base/counter.h \
@@ -9,6 +10,7 @@ libbase_a_SOURCES = \
     include/crossfade/base/log.h \
     include/crossfade/base/slab.h \
     include/crossfade/base/slice.h \
+    src/base/base64.c \
     src/base/buffer.c \
     src/base/clock.c \
     src/base/counter.c \

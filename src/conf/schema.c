@@ -51,6 +51,11 @@ static const struct schema_choice long_keys[] = {
     { "hash", LONG_KEYS_HASH, false },
     { "refuse", LONG_KEYS_REFUSE, false },
     { NULL, 0, false } };
+static const struct schema_choice reserved_keys[] = {
+    { "keep", RESERVED_KEYS_KEEP, false },
+    { "hash", RESERVED_KEYS_HASH, false },
+    { "refuse", RESERVED_KEYS_REFUSE, false },
+    { NULL, 0, false } };
 static const struct schema_choice coherences[] = {
     { "none", COHERENCE_NONE, false },
     { "fanout", COHERENCE_FANOUT, false },
@@ -208,6 +213,10 @@ static const struct schema_row cache_rows[] = {
     { .name = "long_keys", .kind = SCHEMA_CHOICE, .standard = "hash", .choices = long_keys,
       .help = "keys that are over 250 bytes with their prefix",
       FIELD(struct config_cache, long_keys) },
+    { .name = "reserved_keys", .kind = SCHEMA_CHOICE, .standard = "keep",
+      .choices = reserved_keys,
+      .help = "keys without a prefix that look like they had one, as in page.12:x",
+      FIELD(struct config_cache, reserved_keys) },
     { .name = "coherence", .kind = SCHEMA_CHOICE, .standard = "fanout", .choices = coherences,
       .help = "how an invalidation reaches the other arms", FIELD(struct config_cache, coherence) },
     { .name = "flush_all", .kind = SCHEMA_CHOICE, .standard = "namespace", .choices = flushes,

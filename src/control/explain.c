@@ -9,15 +9,40 @@ static const struct plan *plan_of(const struct control_call *call)
     return call->host->plan(call->host->context);
 }
 
+/* The end of a sentence that begins with the arm: why an identity is on it. */
+static json_t *because(const struct config_rollout *rollout, const struct cohort_decision *decision,
+                       const char *moves, const char *now)
+{
+    switch (decision->reason) {
+    case COHORT_PROMOTED:
+        return json_string("the candidate is promoted: everyone is on it");
+    case COHORT_DENY:
+        return json_sprintf("entry %d of the deny list names it", decision->list_entry + 1);
+    case COHORT_ALLOW:
+        return json_sprintf("entry %d of the allow list names it", decision->list_entry + 1);
+    case COHORT_STAGE_ALLOW:
+        return json_sprintf("entry %d of the allow list of stage %s names it",
+                            decision->list_entry + 1, rollout->stages[decision->stage].name);
+    case COHORT_BUCKET:
+        return json_sprintf("its bucket is the candidate's from %s %%, and %s %% are in force; deny "
+                            "and allow lists look at the whole request and come first",
+                            moves, now);
+    case COHORT_IDLE:
+    case COHORT_ANONYMOUS:
+        break;
+    }
+    return json_string("no rollout is under way: everyone is on the stable arm");
+}
+
 void command_why(struct control_call *call, struct control_reply *reply)
 {
     const struct plan *plan = plan_of(call);
     const struct config *config = plan->config;
     struct rollout *rollout = call->host->rollout(call->host->context);
     struct cohort_position position;
+    struct cohort_decision decision;
     struct slice identity = slice_string(call->arguments[0]);
     uint64_t bucket;
-    bool candidate;
     char moves[VALUE_TEXT];
     char now[VALUE_TEXT];
 
@@ -34,16 +59,14 @@ void command_why(struct control_call *call, struct control_reply *reply)
         return;
     }
     position = rollout_position(rollout);
+    cohort_decide_identity(plan->cohort, position, identity, &decision);
     bucket = cohort_bucket(plan->cohort, identity);
-    candidate = position.everyone || (position.active && cohort_in(bucket, position.percent));
     (void)value_format_percent(cohort_moves_at(bucket), moves);
     (void)value_format_percent(position.percent, now);
     reply->data = json_object();
     (void)json_object_set_new(reply->data, "identity", reply_text(identity));
-    (void)json_object_set_new(
-        reply->data, "arm",
-        json_string(config->arms[candidate ? config->rollout.to : config->rollout.from].name));
-    (void)json_object_set_new(reply->data, "candidate", json_boolean(candidate));
+    (void)json_object_set_new(reply->data, "arm", json_string(config->arms[decision.arm].name));
+    (void)json_object_set_new(reply->data, "candidate", json_boolean(decision.candidate));
     (void)json_object_set_new(reply->data, "state",
                               json_string(rollout_state_name(rollout_status(rollout)->state)));
     (void)json_object_set_new(reply->data, "bucket",
@@ -52,14 +75,8 @@ void command_why(struct control_call *call, struct control_reply *reply)
                               json_real((double)bucket / 18446744073709551616.0 * 100.0));
     (void)json_object_set_new(reply->data, "moves_at_percent", json_string(moves));
     (void)json_object_set_new(reply->data, "percent_now", json_string(now));
-    (void)json_object_set_new(
-        reply->data, "because",
-        position.everyone ? json_string("the candidate is promoted: everyone is on it")
-        : !position.active
-            ? json_string("no rollout is under way: everyone is on the stable arm")
-            : json_sprintf("its bucket is the candidate's from %s %%, and %s %% are in force; deny "
-                           "and allow lists look at the whole request and come first",
-                           moves, now));
+    (void)json_object_set_new(reply->data, "because",
+                              because(&config->rollout, &decision, moves, now));
 }
 
 static const char *const scope_names[] = { [SCOPE_ISOLATED] = "isolated", [SCOPE_SHARED] = "shared" };
@@ -96,6 +113,10 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
         (void)json_object_set_new(
             row, "key_on_server",
             json_string("refused: it has the form of a prefix, and could name another arm's entry"));
+        return row;
+    case KEY_LOOKUP:
+        (void)json_object_set_new(row, "key_on_server",
+                                  json_string("none: a get of it is answered by the daemon"));
         return row;
     case KEY_OK:
         break;

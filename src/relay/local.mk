@@ -7,6 +7,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_coherence.h \
     include/crossfade/relay/mc_dialect.h \
     include/crossfade/relay/mc_flush.h \
+    include/crossfade/relay/mc_lookup.h \
     include/crossfade/relay/mc_op.h \
     include/crossfade/relay/http_pools.h \
     include/crossfade/relay/http_server.h \
@@ -21,6 +22,7 @@ librelay_a_SOURCES = \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_flush.c \
+    src/relay/mc_lookup.c \
     src/relay/mc_op.c \
     src/relay/mc_pairing.c \
     src/relay/mc_plane.c \

@@ -3,23 +3,31 @@
  * command is one operation, whose line, and value if it has one, go to the key's server.
  */
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 static const struct slice bad_format = SLICE_INIT("CLIENT_ERROR bad command line format\r\n");
 static const struct slice reserved = SLICE_INIT(
     "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
     "entry\r\n");
 
+static const struct slice lookup_refused = SLICE_INIT("CLIENT_ERROR " MC_LOOKUP_REFUSED "\r\n");
+
 static enum mc_forward_verdict
 refuse_key(struct mc_client *client, const struct mc_request *request, enum key_verdict verdict)
 {
+    struct slice why = verdict == KEY_RESERVED ? reserved
+                       : verdict == KEY_LOOKUP ? lookup_refused
+                                               : bad_format;
+
     counter_add(&client->cell->refused, 1);
     if (request->noreply)
         return MC_FORWARD_OK;
-    return mc_client_answer(client, verdict == KEY_RESERVED ? reserved : bad_format)
-               ? MC_FORWARD_OK
-               : MC_FORWARD_NO_MEMORY;
+    return mc_client_answer(client, why) ? MC_FORWARD_OK : MC_FORWARD_NO_MEMORY;
 }
 
 /* Takes the operations of this command out of the line again; replies under way are swallowed. */
@@ -63,6 +71,36 @@ static bool forward_key(struct mc_client *client, const struct mc_request *reque
     return false;
 }
 
+/* A key of a get that is answered here, in its place among the others. */
+static bool answer_lookup(struct mc_client *client, const struct mc_request *request,
+                          struct slice key, bool last)
+{
+    struct buffer_pool *pool = &client->plane->worker->buffers;
+    struct mc_op *op = mc_client_op(client, request->verb);
+    struct mc_lookup lookup;
+    char tail[64];
+    int len;
+
+    if (op == NULL)
+        return false;
+    op->flags = MC_OP_DONE | MC_OP_STARTED;
+    if (last)
+        op->flags |= MC_OP_LAST;
+    op->pending = 0;
+    mc_client_expect(client, op);
+    if (!mc_lookup(client, key, &lookup))
+        return true;
+    len = request->verb == MC_GETS || request->verb == MC_GATS
+              ? snprintf(tail, sizeof(tail), " 0 %zu %" PRIu64 "\r\n", lookup.len, lookup.cas)
+              : snprintf(tail, sizeof(tail), " 0 %zu\r\n", lookup.len);
+    ensure(len > 0 && (size_t)len < sizeof(tail));
+    return buffer_append_copy(&op->reply, pool, "VALUE ", 6) &&
+           buffer_append_copy(&op->reply, pool, key.data, key.len) &&
+           buffer_append_copy(&op->reply, pool, tail, (size_t)len) &&
+           buffer_append_copy(&op->reply, pool, lookup.value, lookup.len) &&
+           buffer_append_copy(&op->reply, pool, "\r\n", 2);
+}
+
 static enum mc_forward_verdict forward_get(struct mc_client *client,
                                            const struct mc_request *request)
 {
@@ -84,13 +122,14 @@ static enum mc_forward_verdict forward_get(struct mc_client *client,
             keyspace_place(mc_client_plan(client)->keyspace, client->arm, key, &place);
 
         more = mc_request_next_key(&rest, &next);
-        if (verdict != KEY_OK) {
+        if (verdict != KEY_OK && verdict != KEY_LOOKUP) {
             /* One bad key spoils the whole command, as with memcached; reads have no effect. */
             take_back(client, client->op_count - before);
             client->holding = false;
             return refuse_key(client, request, verdict);
         }
-        if (!forward_key(client, request, key, &place, !more, batch)) {
+        if (verdict == KEY_LOOKUP ? !answer_lookup(client, request, key, !more)
+                                  : !forward_key(client, request, key, &place, !more, batch)) {
             client->holding = false;
             return MC_FORWARD_NO_MEMORY;
         }

@@ -301,6 +301,69 @@ void cohort_decide(const struct cohort *cohort, struct cohort_position position,
     decision->arm = decision->candidate ? cohort->rollout->to : cohort->rollout->from;
 }
 
+/* Who is asked about, as a request. */
+struct stranger {
+    const struct config_rollout *rollout;
+    struct slice identity;
+};
+
+static bool brings(void *context, enum config_identity_kind kind, struct slice name,
+                   struct slice *value)
+{
+    const struct stranger *stranger = context;
+
+    for (size_t i = 0; i < stranger->rollout->identity_count; i++) {
+        const struct config_identity *source = &stranger->rollout->identities[i];
+        struct slice own = source->name != NULL ? slice_string(source->name) : slice_of("", 0);
+        if (source->kind == kind && (kind == IDENTITY_HEADER ? slice_equal_nocase(own, name)
+                                                             : slice_equal(own, name))) {
+            *value = stranger->identity;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool brings_header(void *context, struct slice name, struct slice *value)
+{
+    return brings(context, IDENTITY_HEADER, name, value);
+}
+
+static bool brings_cookie(void *context, struct slice name, struct slice *value)
+{
+    return brings(context, IDENTITY_COOKIE, name, value);
+}
+
+static bool brings_query(void *context, struct slice name, struct slice *value)
+{
+    return brings(context, IDENTITY_QUERY, name, value);
+}
+
+void cohort_decide_identity(const struct cohort *cohort, struct cohort_position position,
+                            struct slice identity, struct cohort_decision *decision)
+{
+    struct stranger stranger = { .rollout = cohort->rollout, .identity = identity };
+    const struct cohort_request request = { .header = brings_header,
+                                            .cookie = brings_cookie,
+                                            .query = brings_query,
+                                            .context = &stranger };
+
+    *decision = (struct cohort_decision){
+        .reason = COHORT_IDLE, .list_entry = -1, .stage = -1, .identity_source = -1
+    };
+    if (position.active && position.everyone) {
+        decision->reason = COHORT_PROMOTED;
+        decision->candidate = true;
+    } else if (position.active && (identity.len == 0 || identity.len > COHORT_IDENTITY_MAX)) {
+        decision->reason = COHORT_ANONYMOUS;
+    } else if (position.active && !decide_by_list(cohort, position, &request, decision)) {
+        decision->reason = COHORT_BUCKET;
+        decision->bucket = cohort_bucket(cohort, identity);
+        decision->candidate = cohort_in(decision->bucket, position.percent);
+    }
+    decision->arm = decision->candidate ? cohort->rollout->to : cohort->rollout->from;
+}
+
 const char *cohort_issue_cookie(const struct cohort *cohort)
 {
     return cohort->issue_source < 0 ? NULL : cohort->rollout->identities[cohort->issue_source].name;

@@ -13,6 +13,7 @@
 
 struct arm {
     struct slice prefix; /* owned */
+    size_t name_len;     /* of the namespace, which the prefix begins with */
     unsigned *others;
     size_t other_count;
 };
@@ -31,6 +32,7 @@ struct keyspace {
     struct rules *rules;          /* NULL: there are none, and no walk */
     struct treatment *treatments; /* [0] the defaults, [1 + i] rule i */
     bool refuse_long;
+    enum config_reserved_keys reserved_keys;
 };
 
 /* -- Making ------------------------------------------------------------------------------------ */
@@ -62,6 +64,7 @@ static bool make_prefix(struct arm *arm, const char *namespace, uint64_t generat
     memcpy(text + name_len + 1 + padding, digits, digit_count);
     text[len - 1] = ':';
     arm->prefix = slice_of(text, len);
+    arm->name_len = name_len;
     return true;
 }
 
@@ -114,6 +117,7 @@ struct keyspace *keyspace_create(const struct config *config, const uint64_t *ge
     if (keyspace == NULL)
         return NULL;
     keyspace->refuse_long = config->cache.long_keys == LONG_KEYS_REFUSE;
+    keyspace->reserved_keys = config->cache.reserved_keys;
     keyspace->arm_count = config->arm_count;
     keyspace->arms = calloc(config->arm_count, sizeof(*keyspace->arms));
     ok = keyspace->arms != NULL && make_treatments(keyspace, &config->cache);
@@ -153,8 +157,19 @@ static bool is_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == '-';
 }
 
-/* [A-Za-z0-9_-]+ '.' [0-9]+ ':' at the beginning: the key could name an entry of some arm. */
-static bool is_reserved(struct slice key)
+static bool is_namespace(const struct keyspace *keyspace, struct slice word)
+{
+    for (size_t i = 0; i < keyspace->arm_count; i++)
+        if (slice_equal(word, slice_of(keyspace->arms[i].prefix.data, keyspace->arms[i].name_len)))
+            return true;
+    return false;
+}
+
+/*
+ * [A-Za-z0-9_-]+ '.' [0-9]+ ':' at the beginning: the key could name an entry of some arm. Under
+ * reserved_keys: keep only the namespaces of this configuration count.
+ */
+static bool is_reserved(const struct keyspace *keyspace, struct slice key)
 {
     size_t dot = 0;
     size_t colon;
@@ -166,7 +181,10 @@ static bool is_reserved(struct slice key)
     colon = dot + 1;
     while (colon < key.len && is_digit(key.data[colon]))
         colon++;
-    return colon > dot + 1 && colon < key.len && key.data[colon] == ':';
+    if (colon == dot + 1 || colon == key.len || key.data[colon] != ':')
+        return false;
+    return keyspace->reserved_keys != RESERVED_KEYS_KEEP ||
+           is_namespace(keyspace, slice_of(key.data, dot));
 }
 
 static bool is_digest_form(struct slice key)
@@ -197,9 +215,12 @@ enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, s
     place->rule = rule;
     if (key.len > KEY_MAX)
         return KEY_TOO_LONG;
-    if (place->prefix.len == 0 && is_reserved(key))
-        return KEY_RESERVED;
-    if (place->wire_len > KEY_MAX) {
+    if (key.data[0] == LOOKUP_PREFIX[0] && slice_starts(key, SLICE(LOOKUP_PREFIX)))
+        return KEY_LOOKUP;
+    if (place->prefix.len == 0 && is_reserved(keyspace, key)) {
+        if (keyspace->reserved_keys == RESERVED_KEYS_REFUSE)
+            return KEY_RESERVED;
+    } else if (place->wire_len > KEY_MAX) {
         if (keyspace->refuse_long)
             return KEY_TOO_LONG;
     } else if (!is_digest_form(key)) {

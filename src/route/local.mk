@@ -6,9 +6,11 @@ libroute_a_SOURCES = \
     include/crossfade/route/misses.h \
     include/crossfade/route/placement.h \
     include/crossfade/route/rules.h \
+    include/crossfade/route/value_format.h \
     src/route/cohort.c \
     src/route/digest.c \
     src/route/keyspace.c \
     src/route/misses.c \
     src/route/placement.c \
-    src/route/rules.c
+    src/route/rules.c \
+    src/route/value_format.c

@@ -112,13 +112,51 @@ class Long(Conformance):
 class Reserved(Conformance):
     """An unprefixed key that has the form of an arm's entry."""
 
-    def test_g1_the_form_of_a_prefix_is_refused_without_a_prefix(self):
+    LINES = (b"get %s", b"get a %s", b"gat 0 %s", b"delete %s", b"incr %s 1", b"touch %s 0",
+             b"set %s 0 0 5\r\nget k", b"append %s 0 0 5\r\nget k")
+    OTHERS = (b"page.12:x", b"x.1:", b"py31.1:k", b"v1.0:" + b"k" * 245)
+
+    def same_as_memcached(self, keys):
+        for key in keys:
+            data = b"".join(line % key + b"\r\n" for line in self.LINES + self.LINES)
+            self.assertEqual(self.talk("memcached").ask(data + MARK),
+                             self.talk("py2").ask(data + MARK))
+
+    def test_g7_such_keys_are_keys_like_any_other(self):
+        self.talk("py3").ask(b"set k 0 0 6\r\nsecret\r\n" + MARK)
+        self.same_as_memcached(self.OTHERS + (b"py3.0:k", b"py3.1:k", b"py3.1:" + b"k" * 244))
+        self.wire_of("py3").talk(b"get k py3.1:k\r\n", b"VALUE k 0 6\r\nsecret\r\nEND\r\n")
+        # Only those that begin with the namespace of an arm are another key on the server.
+        server = self.behind[0].wire()
+        self.wire_of("py2").talk(b"set page.12:x 0 0 3\r\nold\r\nset py3.1:x 0 0 3\r\nold\r\n",
+                                 b"STORED\r\nSTORED\r\n")
+        server.talk(b"get page.12:x py3.1:x\r\n", b"VALUE page.12:x 0 3\r\nold\r\nEND\r\n")
+        self.wire_of("py2").talk(b"get page.12:x py3.1:x\r\n",
+                                 b"VALUE page.12:x 0 3\r\nold\r\nVALUE py3.1:x 0 3\r\nold\r\nEND\r\n")
+        # A delete by the other arm finds it there.
+        self.wire_of("py3").talk(b"delete py3.1:x\r\n", b"NOT_FOUND\r\n")
+        self.wire_of("py2").talk(b"get py3.1:x\r\n", b"END\r\n")
+
+
+class ReservedHashed(Reserved):
+    CHANGES = {"reserved_keys": "hash"}
+
+    def test_g7_such_keys_are_keys_like_any_other(self):
+        self.same_as_memcached(self.OTHERS + (b"py3.1:k",))
+        self.wire_of("py2").talk(b"set page.12:x 0 0 1\r\nx\r\n", b"STORED\r\n")
+        self.behind[0].wire().talk(b"get page.12:x\r\n", b"END\r\n")
+        self.wire_of("py2").talk(b"get page.12:x\r\n", b"VALUE page.12:x 0 1\r\nx\r\nEND\r\n")
+
+
+class ReservedRefused(Reserved):
+    CHANGES = {"reserved_keys": "refuse"}
+
+    def test_g7_such_keys_are_keys_like_any_other(self):
         self.talk("py3").ask(b"set k 0 0 6\r\nsecret\r\n" + MARK)
         wire = self.wire_of("py2")
         refused = rb"CLIENT_ERROR [^\r\n]*\r\n"
         for key in (b"py3.0:k", b"x.1:", b"py3.1:" + b"k" * 240):
-            for line in (b"get %s", b"get a %s", b"gat 0 %s", b"delete %s", b"incr %s 1", b"touch %s 0",
-                         b"set %s 0 0 5\r\nget k", b"append %s 0 0 5\r\nget k"):
+            for line in self.LINES:
                 reply = wire.send(line % key + b"\r\n" + MARK).until(MARKED)
                 self.assertRegex(reply, b"^" + refused + re.escape(MARKED) + b"$")
             wire.talk(b"set %s 0 0 5 noreply\r\nget k\r\ndelete %s noreply\r\n" % (key, key) + MARK,

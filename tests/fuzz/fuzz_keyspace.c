@@ -32,6 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arm = data[0] & 3u;
     arm = arm == 3 ? 1 : arm;
     config.cache.long_keys = (data[0] & 4u) != 0 ? LONG_KEYS_REFUSE : LONG_KEYS_HASH;
+    config.cache.reserved_keys = (data[0] & 32u) != 0   ? RESERVED_KEYS_REFUSE
+                                 : (data[0] & 16u) != 0 ? RESERVED_KEYS_HASH
+                                                        : RESERVED_KEYS_KEEP;
     config.cache.rules = rules;
     config.cache.rule_count = (data[0] & 8u) != 0 ? 2 : 0;
     key = slice_of((const char *)data + 1, size - 1);
@@ -42,7 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ensure(key.len > KEY_MAX || (config.cache.long_keys == LONG_KEYS_REFUSE &&
                                      place.prefix.len + key.len > KEY_MAX));
         break;
+    case KEY_LOOKUP:
+        ensure(slice_starts(key, SLICE(LOOKUP_PREFIX)));
+        break;
     case KEY_RESERVED:
+        ensure(config.cache.reserved_keys == RESERVED_KEYS_REFUSE);
         ensure(place.prefix.len == 0 && memchr(key.data, ':', key.len) != NULL);
         break;
     case KEY_OK:

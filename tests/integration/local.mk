@@ -19,6 +19,7 @@ EXTRA_DIST += \
     tests/integration/test_metrics.py \
     tests/integration/test_slow_clients.py \
     tests/integration/test_placement.py \
+    tests/integration/test_lookups.py \
     tests/integration/test_random_mix.py \
     tests/integration/test_rollout.py \
     tests/integration/test_web_load.py

@@ -75,6 +75,7 @@ enum config_hash {
 };
 enum config_on_failure { ON_FAILURE_MISS, ON_FAILURE_ERROR };
 enum config_long_keys { LONG_KEYS_HASH, LONG_KEYS_REFUSE };
+enum config_reserved_keys { RESERVED_KEYS_KEEP, RESERVED_KEYS_HASH, RESERVED_KEYS_REFUSE };
 enum config_flush { FLUSH_NAMESPACE, FLUSH_REFUSE };
 enum config_profile { PROFILE_PYTHON, PROFILE_PHP, PROFILE_RUBY, PROFILE_PERL, PROFILE_NONE };
 
@@ -94,6 +95,7 @@ struct config_cache {
     enum config_on_failure on_failure;
     uint64_t max_value;
     enum config_long_keys long_keys;
+    enum config_reserved_keys reserved_keys;
     enum config_coherence coherence;
     enum config_flush flush_all;
     unsigned recent_misses;

@@ -99,6 +99,14 @@ void cohort_decide(const struct cohort *cohort, struct cohort_position position,
                    const struct cohort_request *request, struct cohort_decision *decision,
                    struct cohort_issued *issued);
 
+/*
+ * The decision for somebody of whom nothing is known but an identity: as for a request that brings it
+ * in each header, cookie and query parameter that rollout.identity names, and brings nothing else. So
+ * a list entry that looks at one of those counts, one that looks at anything else does not match.
+ */
+void cohort_decide_identity(const struct cohort *cohort, struct cohort_position position,
+                            struct slice identity, struct cohort_decision *decision);
+
 /* The name of the cookie that is issued, or NULL when none is. */
 const char *cohort_issue_cookie(const struct cohort *cohort);
 

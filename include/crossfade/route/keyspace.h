@@ -5,12 +5,15 @@
  * The prefix of an arm is "<namespace>.<generation>:", the generation zero-padded so that the length
  * is a multiple of three (for base64 keys of the meta protocol); an arm with the empty namespace and
  * every key of shared scope have none. The prefix is always added, never "unless it is there already":
- * so adding is injective and two arms can never name one entry. What could break that is refused: an
- * unprefixed key of the form [A-Za-z0-9_-]+ '.' [0-9]+ ':' ... could name another arm's entry.
+ * so adding is injective and two arms can never name one entry. What could break that is replaced or
+ * refused (reserved_keys): an unprefixed key of the form [A-Za-z0-9_-]+ '.' [0-9]+ ':' ... could name
+ * another arm's entry.
  *
  * A key that would pass 250 bytes with its prefix is replaced (long_keys: hash) by
  * "<prefix>#<43 characters: SHA-256 of the client's key, base64url>". A short key that has the form
  * '#' + 43 such characters itself is hashed too, so that no client can name another key's digest.
+ *
+ * Keys under LOOKUP_PREFIX are no entries at all: the daemon answers them itself (relay/mc_lookup.h).
  */
 #ifndef CROSSFADE_ROUTE_KEYSPACE_H
 #define CROSSFADE_ROUTE_KEYSPACE_H
@@ -23,6 +26,7 @@
 #include <stdint.h>
 
 #define KEY_MAX 250u
+#define LOOKUP_PREFIX "__crossfade__/"
 
 struct keyspace;
 
@@ -41,7 +45,8 @@ struct key_place {
 enum key_verdict {
     KEY_OK,
     KEY_TOO_LONG, /* with its prefix, under long_keys: refuse; or longer than KEY_MAX by itself */
-    KEY_RESERVED  /* an unprefixed key in the reserved form */
+    KEY_RESERVED, /* an unprefixed key in the reserved form, under reserved_keys: refuse */
+    KEY_LOOKUP    /* under LOOKUP_PREFIX: nothing to send to a server, nothing to write */
 };
 
 /* generations: one for each arm of the configuration. NULL without memory. */

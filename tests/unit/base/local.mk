@@ -1,6 +1,7 @@
 check_PROGRAMS += tests/unit/test_base
 TESTS += tests/unit/test_base
 tests_unit_test_base_SOURCES = \
+    tests/unit/base/test_base64.c \
     tests/unit/base/test_buffer.c \
     tests/unit/base/test_counter.c \
     tests/unit/base/test_slice.c

@@ -612,3 +612,78 @@ Test(cohort, a_decision_allocates_nothing)
     cr_assert_eq(allocations, before);
     cohort_destroy(cohort);
 }
+
+/* -- An identity alone ------------------------------------------------------------------------ */
+
+static struct cohort_decision decide_identity(const struct config *config,
+                                              struct cohort_position position,
+                                              struct slice identity)
+{
+    struct cohort *cohort = cohort_create(config);
+    struct cohort_decision decision;
+
+    memset(&decision, 0x5a, sizeof(decision));
+    cohort_decide_identity(cohort, position, identity, &decision);
+    cohort_destroy(cohort);
+    cr_assert_eq(decision.arm, decision.candidate ? CANDIDATE : STABLE);
+    cr_assert_not(decision.issue);
+    return decision;
+}
+
+Test(cohort, an_identity_alone_is_decided_on_as_in_the_request_that_brings_it)
+{
+    struct config config = config_of(5);
+
+    for (unsigned i = 0; i < 1000; i++) {
+        char text[16];
+        struct fake fake = { .headers = { { "X-User-Id" } } };
+        struct cohort_decision alone;
+        struct cohort_decision asked;
+
+        (void)snprintf(text, sizeof(text), "user-%u", i);
+        fake.headers[0].value = slice_string(text);
+        alone = decide_identity(&config, at_20, slice_string(text));
+        asked = decide(&config, at_20, fake, NULL, NULL);
+        cr_assert_eq(alone.candidate, asked.candidate, "%s", text);
+        cr_assert_eq(alone.bucket, asked.bucket);
+        cr_assert_eq(alone.reason, COHORT_BUCKET);
+    }
+}
+
+Test(cohort, an_identity_that_a_list_names_is_decided_by_the_list)
+{
+    struct config config = config_of(5);
+    struct config_match never[] = { { .header = (char *)"x-user-id",
+                                      .header_value = (char *)"user-42" } };
+    struct config_match always[] = { { .cookie = (char *)"uid", .cookie_value = (char *)"Ann" },
+                                     { .cookie = (char *)"dev" } };
+    struct cohort_decision d;
+
+    cr_assert(decide_identity(&config, at_20, SLICE("user-42")).candidate);
+    config.rollout.deny = never;
+    d = decide_identity(&config, at_20, SLICE("user-42"));
+    cr_assert(!d.candidate && d.reason == COHORT_DENY && d.list_entry == 0);
+    config.rollout.allow = always;
+    d = decide_identity(&config, (struct cohort_position){ true, false, -1, 0 }, SLICE("Ann"));
+    cr_assert(d.candidate && d.reason == COHORT_ALLOW && d.list_entry == 0);
+    /* "dev" is no source of identities, nor is it the name of a header. */
+    d = decide_identity(&config, (struct cohort_position){ true, false, -1, 0 }, SLICE("Bob"));
+    cr_assert(!d.candidate && d.reason == COHORT_BUCKET);
+}
+
+Test(cohort, an_identity_alone_outside_of_a_rollout_and_after_it)
+{
+    struct config config = config_of(5);
+    const struct cohort_position idle = { false, false, -1, 0 };
+    const struct cohort_position promoted = { true, true, 1, PERCENT_ALL };
+    struct slice big = slice_of(calloc(1, COHORT_IDENTITY_MAX + 1), COHORT_IDENTITY_MAX + 1);
+    struct cohort_decision d = decide_identity(&config, idle, SLICE("user-42"));
+
+    cr_assert(!d.candidate && d.reason == COHORT_IDLE);
+    d = decide_identity(&config, promoted, SLICE("x"));
+    cr_assert(d.candidate && d.reason == COHORT_PROMOTED);
+    d = decide_identity(&config, at_20, slice_of("", 0));
+    cr_assert(!d.candidate && d.reason == COHORT_ANONYMOUS);
+    cr_assert_eq(decide_identity(&config, at_20, big).reason, COHORT_ANONYMOUS);
+    free((char *)(uintptr_t)big.data);
+}

@@ -188,35 +188,70 @@ Test(keyspace, a_key_in_the_form_of_a_digest_is_a_digest_of_itself)
     }
 }
 
-Test(keyspace, the_reserved_form_is_refused_without_a_prefix_only)
+static const struct {
+    const char *key;
+    bool form;  /* of a prefix */
+    bool named; /* and its word is a namespace of this configuration */
+} reserved[] = {
+    { "a.1:", true, false },      { "a.1:x", true, false },  { "py3.1:k", true, true },
+    { "A-_9.007:k", true, false }, { "-.0:", true, false },  { "a.18446744073709551616:", true, false },
+    { "py3.000:", true, true },   { "p.1:k", true, true },   { "web-4f2c1e_.22:k", true, true },
+    { "py31.1:k", true, false },  { "py2.1:k", true, false }, { "PY3.1:k", true, false },
+    { "a.1", false, false },      { "a.:", false, false },   { "a.:x", false, false },
+    { ".1:", false, false },      { "a.1x:", false, false }, { "a.1;", false, false },
+    { "a..1:", false, false },    { "a.1.2:", false, false }, { "a b.1:", false, false },
+    { "a:b.1:", false, false },   { "a", false, false },     { ".", false, false },
+    { ":", false, false },        { "a.", false, false },    { "\xc3\xa4.1:", false, false },
+    { "a. 1:", false, false },    { "a.-1:", false, false }, { "py3.+1:", false, false },
+    { "aa.11:bb.22:", true, false },
+};
+
+static void check_reserved(enum config_reserved_keys choice)
 {
     struct config config = make_config(2, LONG_KEYS_HASH);
-    struct keyspace *keyspace = keyspace_create(&config, ones);
-    static const struct {
-        const char *key;
-        bool reserved;
-    } table[] = {
-        { "a.1:", true },         { "a.1:x", true },   { "py3.1:k", true },
-        { "A-_9.007:k", true },   { "-.0:", true },    { "a.18446744073709551616:", true },
-        { "a.1", false },         { "a.:", false },    { "a.:x", false },
-        { ".1:", false },         { "a.1x:", false },  { "a.1;", false },
-        { "a..1:", false },       { "a.1.2:", false }, { "a b.1:", false },
-        { "a:b.1:", false },      { "a", false },      { ".", false },
-        { ":", false },           { "a.", false },     { "\xc3\xa4.1:", false },
-        { "a. 1:", false },       { "a.-1:", false },  { "a.+1:", false },
-        { "aa.11:bb.22:", true },
-    };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        struct slice key = slice_string(table[i].key);
-        cr_assert_eq(wire_of(keyspace, 0, key).verdict, table[i].reserved ? KEY_RESERVED : KEY_OK,
-                     "%s", table[i].key);
-        cr_assert_eq(wire_of(keyspace, 1, key).verdict, KEY_OK, "%s", table[i].key);
+    struct keyspace *keyspace;
+
+    config.cache.reserved_keys = choice;
+    keyspace = keyspace_create(&config, ones);
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+        struct slice key = slice_string(reserved[i].key);
+        struct wire plain = wire_of(keyspace, 0, key);
+        struct wire prefixed = wire_of(keyspace, 1, key);
+        bool touched = choice == RESERVED_KEYS_KEEP ? reserved[i].named : reserved[i].form;
+        char digest[45];
+
+        cr_assert_eq(prefixed.verdict, KEY_OK, "%s", reserved[i].key);
+        cr_assert_eq(prefixed.place.wire_len, prefixed.place.prefix.len + key.len);
+        if (touched && choice == RESERVED_KEYS_REFUSE) {
+            cr_assert_eq(plain.verdict, KEY_RESERVED, "%s", reserved[i].key);
+            continue;
+        }
+        cr_assert_eq(plain.verdict, KEY_OK, "%s", reserved[i].key);
+        cr_assert_eq(plain.place.hashed, touched, "%s", reserved[i].key);
+        digest_of(key, digest);
+        cr_assert(slice_equal(bytes_of(&plain), touched ? slice_of(digest, 44) : key), "%s",
+                  reserved[i].key);
     }
     keyspace_destroy(keyspace);
 }
 
+Test(keyspace, the_reserved_form_is_kept_but_for_the_arms_own_namespaces)
+{
+    check_reserved(RESERVED_KEYS_KEEP);
+}
+
+Test(keyspace, the_reserved_form_is_hashed_without_a_prefix_only)
+{
+    check_reserved(RESERVED_KEYS_HASH);
+}
+
+Test(keyspace, the_reserved_form_is_refused_without_a_prefix_only)
+{
+    check_reserved(RESERVED_KEYS_REFUSE);
+}
+
 /* A rule can make a key shared that looks like an arm's entry; it must not reach that entry. */
-Test(keyspace, the_reserved_form_is_refused_in_shared_scope)
+Test(keyspace, the_reserved_form_does_not_reach_an_arm_from_shared_scope)
 {
     struct config_rule shared[] = {
         { .match = (char[]){ "" }, .prefix = true, .scope = SCOPE_SHARED }
@@ -226,12 +261,61 @@ Test(keyspace, the_reserved_form_is_refused_in_shared_scope)
 
     config.cache.rules = shared;
     config.cache.rule_count = 1;
-    keyspace = keyspace_create(&config, ones);
-    for (unsigned arm = 0; arm < ARMS; arm++) {
-        cr_assert_eq(wire_of(keyspace, arm, SLICE("py3.1:k")).verdict, KEY_RESERVED);
-        cr_assert_eq(wire_of(keyspace, arm, SLICE("py3.k")).verdict, KEY_OK);
+    for (int choice = RESERVED_KEYS_KEEP; choice <= RESERVED_KEYS_REFUSE; choice++) {
+        config.cache.reserved_keys = (enum config_reserved_keys)choice;
+        keyspace = keyspace_create(&config, ones);
+        for (unsigned arm = 0; arm < ARMS; arm++) {
+            struct wire wire = wire_of(keyspace, arm, SLICE("py3.1:k"));
+            if (choice == RESERVED_KEYS_REFUSE)
+                cr_assert_eq(wire.verdict, KEY_RESERVED);
+            else
+                cr_assert(wire.verdict == KEY_OK && wire.place.hashed);
+            cr_assert_eq(wire_of(keyspace, arm, SLICE("py3.k")).verdict, KEY_OK);
+        }
+        keyspace_destroy(keyspace);
     }
+}
+
+/* long_keys: refuse speaks of the prefix, which these do not have. */
+Test(keyspace, a_reserved_key_is_replaced_at_any_length)
+{
+    struct config config = make_config(0, LONG_KEYS_REFUSE);
+    struct keyspace *keyspace = keyspace_create(&config, ones);
+    char key[KEY_MAX] = "py3.1:";
+    struct wire wire;
+
+    memset(key + 6, 'k', sizeof(key) - 6);
+    wire = wire_of(keyspace, 0, slice_of(key, sizeof(key)));
+    cr_assert(wire.verdict == KEY_OK && wire.place.hashed);
+    cr_assert_eq(wire.place.wire_len, 44);
     keyspace_destroy(keyspace);
+}
+
+Test(keyspace, lookups_are_no_keys_of_anybody)
+{
+    struct config_rule shared[] = {
+        { .match = (char[]){ "" }, .prefix = true, .scope = SCOPE_SHARED }
+    };
+    struct config config = make_config(0, LONG_KEYS_HASH);
+
+    config.cache.rules = shared;
+    for (size_t rule_count = 0; rule_count <= 1; rule_count++) {
+        struct keyspace *keyspace;
+        config.cache.rule_count = rule_count;
+        keyspace = keyspace_create(&config, ones);
+        for (unsigned arm = 0; arm < ARMS; arm++) {
+            char key[KEY_MAX + 1] = LOOKUP_PREFIX "arm/";
+            cr_assert_eq(wire_of(keyspace, arm, slice_string(LOOKUP_PREFIX)).verdict, KEY_LOOKUP);
+            cr_assert_eq(wire_of(keyspace, arm, slice_string(key)).verdict, KEY_LOOKUP);
+            memset(key + strlen(key), 'x', sizeof(key) - strlen(key));
+            cr_assert_eq(wire_of(keyspace, arm, slice_of(key, KEY_MAX)).verdict, KEY_LOOKUP);
+            cr_assert_eq(wire_of(keyspace, arm, slice_of(key, KEY_MAX + 1)).verdict, KEY_TOO_LONG);
+            cr_assert_eq(wire_of(keyspace, arm, SLICE("__crossfade__")).verdict, KEY_OK);
+            cr_assert_eq(wire_of(keyspace, arm, SLICE("__crossfade__:x")).verdict, KEY_OK);
+            cr_assert_eq(wire_of(keyspace, arm, SLICE("x__crossfade__/arm")).verdict, KEY_OK);
+        }
+        keyspace_destroy(keyspace);
+    }
 }
 
 Test(keyspace, rules_say_how_a_key_is_treated)
