@@ -10,7 +10,9 @@
 
 #include "crossfade/base/ensure.h"
 
+#include <endian.h>
 #include <openssl/crypto.h>
+#include <openssl/md5.h>
 #include <openssl/sha.h>
 
 _Static_assert(sizeof(SHA256_CTX) <= sizeof(struct digest), "the state has to fit");
@@ -71,6 +73,30 @@ void digest_hmac(const struct digest_key *key, struct slice data, uint8_t out[DI
     digest = key->outer;
     digest_add(&digest, slice_of((const char *)out, DIGEST_SIZE));
     digest_end(&digest, out);
+}
+
+/* Behind the bytes a one bit, zeros, and the length in bits fill up the last block, or two. */
+uint32_t digest_md5_word(struct slice data)
+{
+    unsigned char block[MD5_CBLOCK] = { 0 };
+    size_t rest = data.len % MD5_CBLOCK;
+    const unsigned char *from = (const unsigned char *)data.data;
+    uint64_t bits = htole64((uint64_t)data.len * 8);
+    MD5_CTX state;
+
+    ensure(MD5_Init(&state) == 1);
+    for (size_t left = data.len; left >= MD5_CBLOCK; left -= MD5_CBLOCK, from += MD5_CBLOCK)
+        MD5_Transform(&state, from);
+    if (rest > 0)
+        memcpy(block, from, rest);
+    block[rest] = 0x80;
+    if (rest + 1 + sizeof(bits) > MD5_CBLOCK) {
+        MD5_Transform(&state, block);
+        memset(block, 0, sizeof(block));
+    }
+    memcpy(block + MD5_CBLOCK - sizeof(bits), &bits, sizeof(bits));
+    MD5_Transform(&state, block);
+    return state.A;
 }
 
 void base64url_write(const uint8_t *data, size_t len, char *out)

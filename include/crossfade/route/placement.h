@@ -1,7 +1,7 @@
 /*
- * Which server holds a key: libmemcached's own distribution code (memcached_generate_hash) over the
- * client's key, so that the choice is the one a libmemcached client makes with the same servers,
- * weights, distribution and hash. Never its blocking I/O. With a hash tag ("{}") only the bytes
+ * Which server holds a key: libmemcached's own choice (memcached_generate_hash) by the client's key, so
+ * that it is the one a libmemcached client makes with the same servers, weights, distribution and hash.
+ * The library makes the ring and the lookup is ours, checked against it. Never its blocking I/O. With a hash tag ("{}") only the bytes
  * between the first opening and the next closing byte count, if there are any.
  * Shared by all workers after creation.
  */

@@ -51,6 +51,19 @@ Test(digest, hmac_is_openssls_for_every_length_of_the_key)
     }
 }
 
+Test(digest, the_md5_word_is_of_openssls_md5_at_every_length)
+{
+    fill();
+    for (size_t len = 0; len <= 300; len++) {
+        uint8_t md5[16];
+        cr_assert_eq(EVP_Digest(bytes, len, md5, NULL, EVP_md5(), NULL), 1);
+        cr_assert_eq(digest_md5_word(part(0, len)),
+                     md5[0] | (uint32_t)md5[1] << 8 | (uint32_t)md5[2] << 16 |
+                         (uint32_t)md5[3] << 24,
+                     "length %zu", len);
+    }
+}
+
 Test(digest, base64url_of_rfc_4648)
 {
     static const char *const rows[][2] = {

@@ -207,6 +207,33 @@ Test(placement, every_distribution_and_hash_is_the_library_s)
         }
 }
 
+Test(placement, keys_of_every_length_and_byte_are_the_library_s)
+{
+    for (unsigned distribution = DISTRIBUTION_KETAMA; distribution <= DISTRIBUTION_CONSISTENT;
+         distribution++) {
+        struct config_backend backends[SERVERS_MAX];
+        struct config config =
+            make_config(weighted, COUNT(weighted), distribution, HASH_MD5, backends);
+        struct placement *placement = placement_create(&config);
+        memcached_st *client = client_of(weighted, COUNT(weighted));
+        if (distribution == DISTRIBUTION_KETAMA)
+            set(client, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1);
+        set(client, MEMCACHED_BEHAVIOR_HASH, MEMCACHED_HASH_MD5);
+        if (distribution != DISTRIBUTION_KETAMA)
+            set(client, MEMCACHED_BEHAVIOR_DISTRIBUTION, library_of(distribution));
+        for (size_t len = 1; len <= 250; len++)
+            for (unsigned variant = 0; variant < 20; variant++) {
+                char key[250];
+                for (size_t i = 0; i < len; i++)
+                    key[i] = (char)((i + 1) * (variant * 37 + 11) + len);
+                cr_assert_eq(placement_server(placement, slice_of(key, len)),
+                             memcached_generate_hash(client, key, len), "length %zu", len);
+            }
+        memcached_free(client);
+        placement_destroy(placement);
+    }
+}
+
 Test(placement, one_server_has_every_key)
 {
     struct config_backend backends[SERVERS_MAX];
