@@ -201,6 +201,14 @@ static void check_rules(struct loader *loader)
                              line_of(loader, PATH("cache.keys[%zu]", j)));
                 break;
             }
+        if (rule->guard && rule->scope != SCOPE_SHARED)
+            places_fault(loader, PATH("cache.keys[%zu].guard", i),
+                         "is for shared keys; of an isolated one no other version reads a copy; "
+                         "take it out, or write scope: shared");
+        else if (rule->guard && cache->client_profile != PROFILE_PYTHON)
+            places_fault(loader, PATH("cache.keys[%zu].guard", i),
+                         "knows what Python's clients write; give cache.client_profile: python, "
+                         "or take it out");
         if (rule->scope != SCOPE_SHARED)
             continue;
         if (is_given(loader, PATH("cache.keys[%zu].coherence", i)))

@@ -180,7 +180,7 @@ static const struct schema_row rule_rows[] = {
     { .name = "writes", .kind = SCHEMA_CHOICE, .standard = "auto", .choices = writes,
       .help = "whether a set fills (own arm only) or mutates (invalidates the others)",
       FIELD(struct config_rule, writes) },
-    { .name = "guard", .kind = SCHEMA_BOOL, .flags = SCHEMA_TRUE_LATER, .standard = "false",
+    { .name = "guard", .kind = SCHEMA_BOOL, .standard = "false",
       .help = "refuse values that one of the runtimes cannot read",
       FIELD(struct config_rule, guard) },
     { .name = NULL } };

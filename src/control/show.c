@@ -127,6 +127,7 @@ void command_show_cache(struct control_call *call, struct control_reply *reply)
         set_count(row, "companions", MC_ARM(t, cell, companions));
         set_count(row, "companions_failed", MC_ARM(t, cell, companions_failed));
         set_count(row, "refused", MC_ARM(t, cell, refused));
+        set_count(row, "guarded", MC_ARM(t, cell, guarded));
         set_count(row, "failed", MC_ARM(t, cell, failed));
         set_count(row, "p50_us",
                   quantile(t->mc_arms, cell, offsetof(struct mc_arm_cell, latency), 500000));

@@ -76,6 +76,18 @@ void mc_invalidate_others(struct mc_client *client, struct mc_connection *connec
         mc_connection_fail(connection, "the other versions could not be told", false);
 }
 
+bool mc_is_guarded(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
+                   uint32_t flags, struct slice value)
+{
+    /* What is put before or behind a value is none by itself. */
+    if (!place->guard || verb == MC_APPEND || verb == MC_PREPEND ||
+        !value_guarded(mc_view_config(client->view)->client_profile, flags, value))
+        return false;
+    counter_add(&client->cell->guarded, 1);
+    counter_add(&client->cell->refused, 1);
+    return true;
+}
+
 void mc_remember_miss(const struct mc_op *op)
 {
     if ((op->flags & MC_OP_TRACK) && op->client != NULL)

@@ -80,6 +80,8 @@ static enum mc_step dispatch(struct mc_client *client, const struct mc_request *
         request->value_len <= mc_view_config(client->view)->max_value)
         return storage(client, request, bytes);
     switch (mc_forward(client, request, slice_of(NULL, 0))) {
+    case MC_FORWARD_MORE:
+        return MC_STEP_MORE;
     case MC_FORWARD_WAIT:
         return MC_STEP_STOP;
     case MC_FORWARD_NO_MEMORY:

@@ -15,6 +15,7 @@ static const struct slice reserved = SLICE_INIT(
     "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
     "entry\r\n");
 
+static const struct slice guarded = SLICE_INIT("CLIENT_ERROR " MC_GUARDED "\r\n");
 static const struct slice lookup_refused = SLICE_INIT("CLIENT_ERROR " MC_LOOKUP_REFUSED "\r\n");
 
 static enum mc_forward_verdict
@@ -169,6 +170,23 @@ static enum mc_forward_verdict refuse_size(struct mc_client *client,
                : MC_FORWARD_NO_MEMORY;
 }
 
+/* A value that streams is judged by its first bytes: are they here? */
+static bool beginning_of(struct mc_client *client, const struct mc_request *request,
+                         struct slice value, struct slice *beginning)
+{
+    struct slice bytes = input_bytes(&client->input);
+
+    if (value.len > 0) {
+        *beginning = slice_of(value.data, value.len - 2);
+        return true;
+    }
+    *beginning = slice_of(bytes.data + request->line_len, bytes.len - request->line_len);
+    if (beginning->len >= VALUE_GUARD_BYTES)
+        return true;
+    client->need = request->line_len + VALUE_GUARD_BYTES;
+    return false;
+}
+
 static void make_delete(struct mc_request *request)
 {
     request->verb = MC_DELETE;
@@ -210,19 +228,27 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
     struct mc_connection *connection;
     struct key_place place;
     enum key_verdict verdict;
+    struct slice beginning = slice_of(NULL, 0);
     struct mc_op *op;
 
     /* It goes another way than what came before, also without a reply, and must not overtake it. */
     if (upload && (client->op_count > 0 || client->upload != NULL))
         return MC_FORWARD_WAIT;
-    mc_count_command(client->cell, request.verb);
     verdict = keyspace_place(mc_client_plan(client)->keyspace, client->arm, request.keys, &place);
+    if (storage && verdict == KEY_OK && place.guard && !too_large &&
+        !beginning_of(client, original, value, &beginning))
+        return MC_FORWARD_MORE;
+    mc_count_command(client->cell, request.verb);
     if (storage && value.len == 0)
         client->swallow = request.value_len + 2;
     if (verdict != KEY_OK)
         return refuse_key(client, original, verdict);
     if (too_large && request.verb != MC_SET)
         return refuse_size(client, original);
+    if (storage && !too_large &&
+        mc_is_guarded(client, &place, request.verb, request.flags, beginning))
+        return request.noreply || mc_client_answer(client, guarded) ? MC_FORWARD_OK
+                                                                    : MC_FORWARD_NO_MEMORY;
     if (too_large)
         make_delete(&request);
     server = client->view->servers[placement_server(mc_client_plan(client)->placement, request.keys)];

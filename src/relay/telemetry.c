@@ -45,6 +45,7 @@ const struct metric mc_arm_metrics[] = {
     COUNTER(mc_arm_cell, companions_failed, "Invalidations of other arms that no server confirmed."),
     COUNTER(mc_arm_cell, noreply_failed, "Commands without a reply that no server confirmed."),
     COUNTER(mc_arm_cell, refused, "Commands refused as the client's fault."),
+    COUNTER(mc_arm_cell, guarded, "Values that the guard of a rule refused."),
     COUNTER(mc_arm_cell, failed, "Commands that failed because of a server."),
     COUNTER(mc_arm_cell, bytes_read, "Bytes received from cache clients."),
     COUNTER(mc_arm_cell, bytes_written, "Bytes sent to cache clients."),

@@ -9,6 +9,7 @@ EXTRA_DIST += \
     tests/integration/test_control_process.py \
     tests/integration/test_failures.py \
     tests/integration/test_flush.py \
+    tests/integration/test_guard.py \
     tests/integration/clients/agent.py \
     tests/integration/clients/values.py \
     tests/integration/malloc_count.c \

@@ -15,6 +15,7 @@
 #include "crossfade/proto/mc_request.h"
 #include "crossfade/relay/mc_op.h"
 #include "crossfade/route/keyspace.h"
+#include "crossfade/route/value_format.h"
 
 struct mc_connection;
 struct mc_server;
@@ -44,6 +45,14 @@ bool mc_add_companions(struct mc_client *client, struct mc_connection *connectio
 void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
                           struct mc_op *op, const struct key_place *place, enum mc_verb verb,
                           struct slice key);
+
+/*
+ * Does the rule's guard refuse this value (G8)? `verb`: MC_SET .. MC_CAS; `value`: all of it, or its first
+ * VALUE_GUARD_BYTES at least. Counts it. The client is told MC_GUARDED, and what was stored before stays.
+ */
+bool mc_is_guarded(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
+                   uint32_t flags, struct slice value);
+#define MC_GUARDED "this pickle cannot be read by every version that shares the key"
 
 /* A miss of `op` is to be remembered if it is tracked. */
 void mc_remember_miss(const struct mc_op *op);

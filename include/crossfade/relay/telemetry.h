@@ -37,6 +37,7 @@ struct mc_arm_cell {
     counter companions_failed;  /* the client was told SERVER_ERROR */
     counter noreply_failed;     /* a noreply command that the server did not confirm */
     counter refused;            /* client errors: syntax, keys, values */
+    counter guarded;            /* of these: values that the guard of a rule has refused */
     counter failed;             /* SERVER_ERROR or a miss because of a server */
     counter bytes_read;
     counter bytes_written;

@@ -84,12 +84,31 @@ Test(checks, rules_can_be_reached)
         { "{ match: \"\" }", "is empty" },
         { "{ match: a, scope: shared, coherence: none }", "no meaning for a shared key" },
         { "{ match: a, scope: shared, writes: fill }", "no meaning for a shared key" },
+        { "{ match: a, guard: true }", "cache.keys[0].guard is for shared keys" },
+        { "{ match: a, scope: shared, guard: true }", "give cache.client_profile: python" },
+        { "{ match: a, guard: false }", NULL },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         (void)snprintf(text, sizeof(text), "%s  keys: [ %s ]\n", base_text, cases[i].rules);
         if (cases[i].part != NULL)
             expect_fault_among(text, 7, cases[i].part);
+        else
+            config_free(load_good(text, ""));
+    }
+}
+
+Test(checks, a_guard_knows_python_s_values)
+{
+    static const char *const profiles[] = { "python", "php", "ruby", "perl", "none" };
+    char text[1024];
+
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
+        (void)snprintf(text, sizeof(text),
+                       "%s  client_profile: %s\n  keys: [ { match: a, scope: shared, guard: true } ]\n",
+                       base_text, profiles[i]);
+        if (i > 0)
+            expect_fault_among(text, 8, "give cache.client_profile: python");
         else
             config_free(load_good(text, ""));
     }

@@ -369,7 +369,6 @@ Test(load, later_features_are_refused_by_name)
     } later[] = {
         { "  coherence: epoch\n",
           "\"epoch\" is not available in this version; use none or fanout" },
-        { "  keys: [ { match: a, guard: true } ]\n", "\"true\" is not available" },
         { "  keys: [ { match: a, coherence: epoch } ]\n", "\"epoch\" is not available" },
         { "web: { listen: [ { address: \"h:3\" } ], mode: tcp }\n", "\"tcp\" is not available" },
         { "web: { listen: [ { address: \"h:3\" } ], access_log: stdout }\n", "\"stdout\" is not" },
