@@ -119,13 +119,13 @@ print("ok" if c.set("json:k", {"a": 1}) and c.get("json:k") == {"a": 1} else "lo
 
 PYLIBMC = """
 import pylibmc
-c = pylibmc.Client(["127.0.0.1:%(port)d"], pickle_protocol=5)
+c = pylibmc.Client(["127.0.0.1:%(port)d"], behaviors={"pickle_protocol": 5})
 try:
     c.set("json:k", {"a": 1})
     print("stored")
 except pylibmc.Error:
     print("refused")
-c = pylibmc.Client(["127.0.0.1:%(port)d"], pickle_protocol=2)
+c = pylibmc.Client(["127.0.0.1:%(port)d"], behaviors={"pickle_protocol": 2})
 print("ok" if c.set("json:k", {"a": 1}) and c.get("json:k") == {"a": 1} else "lost")
 """
 
