@@ -15,6 +15,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_plane.h \
     include/crossfade/relay/mc_pools.h \
     include/crossfade/relay/mc_server.h \
+    include/crossfade/relay/mc_stats.h \
     include/crossfade/relay/mc_text.h \
     include/crossfade/relay/snapshot.h \
     include/crossfade/relay/telemetry.h \

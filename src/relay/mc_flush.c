@@ -4,38 +4,31 @@
 
 #include <stdio.h>
 
-static const struct slice ok_line = SLICE_INIT("OK\r\n");
-static const struct slice failed_line =
-    SLICE_INIT("SERVER_ERROR the flush could not be made durable; see the daemon's log\r\n");
-static const struct slice busy_line =
-    SLICE_INIT("SERVER_ERROR too many flushes are under way; try again\r\n");
-static const struct slice refused_line = SLICE_INIT(
-    "CLIENT_ERROR flush_all is refused here: it would empty the cache of every version\r\n");
-static const struct slice unprefixed_line = SLICE_INIT(
-    "CLIENT_ERROR flush_all is refused here: this version's keys have no prefix, so it would empty "
-    "the cache of every version\r\n");
-
-static bool refuse(struct mc_client *client, struct slice line, bool noreply)
+const char *mc_flush_reason(enum mc_flush_result result)
 {
-    counter_add(&client->cell->refused, 1);
-    return noreply || mc_client_answer(client, line);
+    switch (result) {
+    case MC_FLUSH_DONE:
+        break;
+    case MC_FLUSH_NOT_DURABLE:
+        return "the flush could not be made durable; see the daemon's log";
+    case MC_FLUSH_BUSY:
+        return "too many flushes are under way; try again";
+    case MC_FLUSH_REFUSED:
+        return "flush_all is refused here: it would empty the cache of every version";
+    case MC_FLUSH_UNPREFIXED:
+        return "flush_all is refused here: this version's keys have no prefix, so it would empty "
+               "the cache of every version";
+    }
+    return "";
 }
 
-/* A place in the line for the answer; empty for noreply, and waited for all the same. */
-static struct mc_op *add_op(struct mc_client *client, bool noreply)
+static void refuse(struct mc_op *op, enum mc_flush_result result)
 {
-    struct mc_plane *plane = client->plane;
-    struct mc_op *op = mc_op_create(plane, MC_FLUSH_ALL, client->cell, worker_now(plane->worker));
-
-    if (op == NULL)
-        return NULL;
-    op->flags = (uint16_t)(MC_OP_LOCAL | (noreply ? MC_OP_SILENT : 0));
-    mc_client_expect(client, op);
-    STAILQ_INSERT_TAIL(&plane->flushing, op, in_connection);
-    return op;
+    counter_add(&op->cell->refused, 1);
+    op->client->dialect->flushed(op, result);
 }
 
-bool mc_flush_begin(struct mc_client *client, uint64_t delay, bool noreply)
+void mc_flush_begin(struct mc_client *client, struct mc_op *op, uint64_t delay)
 {
     struct mc_plane *plane = client->plane;
     struct worker *worker = plane->worker;
@@ -44,21 +37,27 @@ bool mc_flush_begin(struct mc_client *client, uint64_t delay, bool noreply)
     uint64_t asked = atomic_load_explicit(&queue->asked, memory_order_relaxed);
     struct mc_flush_wish *wish = &queue->wishes[asked % MC_FLUSH_QUEUE];
 
-    if (plan->config->cache.flush_all == FLUSH_REFUSE)
-        return refuse(client, refused_line, noreply);
-    if (plan->config->arms[client->arm].namespace[0] == '\0')
-        return refuse(client, unprefixed_line, noreply);
-    if (asked - plane->flushes_collected >= MC_FLUSH_QUEUE)
-        return refuse(client, busy_line, noreply);
-    if (add_op(client, noreply) == NULL)
-        return false;
+    op->flags |= MC_OP_LOCAL;
+    mc_client_expect(client, op);
+    if (plan->config->cache.flush_all == FLUSH_REFUSE) {
+        refuse(op, MC_FLUSH_REFUSED);
+        return;
+    }
+    if (plan->config->arms[client->arm].namespace[0] == '\0') {
+        refuse(op, MC_FLUSH_UNPREFIXED);
+        return;
+    }
+    if (asked - plane->flushes_collected >= MC_FLUSH_QUEUE) {
+        refuse(op, MC_FLUSH_BUSY);
+        return;
+    }
+    STAILQ_INSERT_TAIL(&plane->flushing, op, in_connection);
     (void)snprintf(wish->arm, sizeof(wish->arm), "%s", plan->config->arms[client->arm].name);
     wish->delay = delay;
     atomic_store(&queue->asked, asked + 1);
     client->flushing = true;
     counter_add(&client->cell->flushes, 1);
     worker->ask_main(worker);
-    return true;
 }
 
 void mc_flush_collect(struct mc_plane *plane)
@@ -73,11 +72,12 @@ void mc_flush_collect(struct mc_plane *plane)
 
         STAILQ_REMOVE_HEAD(&plane->flushing, in_connection);
         plane->flushes_collected++;
-        if (op->client != NULL)
-            op->client->flushing = false;
-        mc_op_part_done(op, op->flags & MC_OP_SILENT ? slice_of(NULL, 0)
-                            : wish->granted          ? ok_line
-                                                     : failed_line);
+        if (op->client == NULL) {
+            mc_op_part_done(op, slice_of(NULL, 0));
+            continue;
+        }
+        op->client->flushing = false;
+        op->client->dialect->flushed(op, wish->granted ? MC_FLUSH_DONE : MC_FLUSH_NOT_DURABLE);
     }
 }
 

@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-static const struct slice too_large = SLICE_INIT("SERVER_ERROR object too large for cache\r\n");
-
 struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_arm_cell *cell,
                            uint64_t now)
 {
@@ -116,8 +114,6 @@ void mc_op_part_done(struct mc_op *op, struct slice line)
         part_over(primary);
         return;
     }
-    if (op->flags & MC_OP_TOO_LARGE)
-        line = too_large;
     if (line.len > 0 && (op->flags & MC_OP_FAILED) == 0)
         mc_op_set_reply(op, line);
     part_over(op);
@@ -158,6 +154,8 @@ static void fail_get(struct mc_op *op)
     buffer_clear(&op->reply, &op->plane->worker->buffers);
     if (mc_view_config(op->client->view)->on_failure == ON_FAILURE_ERROR)
         op->flags |= MC_OP_FAILED;
+    if (op->client->dialect->fail_get != NULL)
+        op->client->dialect->fail_get(op);
 }
 
 void mc_op_part_failed(struct mc_op *op, const char *reason)

@@ -1,10 +1,8 @@
-/*
- * `stats` for a client: the counters of its own arm, under memcached's names, so that dashboards and
- * exporters that know memcached go on working. They are the proxy's counters, of this daemon, not
- * those of the servers behind it.
- */
+#include "crossfade/relay/mc_stats.h"
+
 #include "crossfade/relay/mc_pools.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -44,78 +42,88 @@ static const struct row general[] = {
 };
 
 struct reply {
-    struct mc_client *client;
-    char text[8192];
-    size_t len;
+    const struct mc_client *client;
+    mc_stats_add add;
+    void *context;
 };
 
-static void add(struct reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(const struct reply *reply, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-static void add(struct reply *reply, const char *format, ...)
+static void add(const struct reply *reply, const char *name, const char *format, ...)
 {
+    char value[128];
     va_list arguments;
     int len;
 
     va_start(arguments, format);
-    len = vsnprintf(reply->text + reply->len, sizeof(reply->text) - reply->len, format, arguments);
+    len = vsnprintf(value, sizeof(value), format, arguments);
     va_end(arguments);
-    ensure(len > 0 && reply->len + (size_t)len < sizeof(reply->text));
-    reply->len += (size_t)len;
+    ensure(len >= 0 && (size_t)len < sizeof(value));
+    reply->add(reply->context, slice_string(name), slice_of(value, (size_t)len));
+}
+
+static void add_number(const struct reply *reply, const char *name, uint64_t number)
+{
+    add(reply, name, "%" PRIu64, number);
 }
 
 static uint64_t sum(const struct reply *reply, size_t offset)
 {
     const struct mc_client *client = reply->client;
-    const struct plan *plan = client->view->pin->snapshot->plan;
 
-    return cells_sum(client->plane->worker->telemetry->mc_arms, plan->arms[client->arm].cache_cell,
-                     offset);
+    return cells_sum(client->plane->worker->telemetry->mc_arms,
+                     mc_client_plan(client)->arms[client->arm].cache_cell, offset);
 }
 
-static void add_general(struct reply *reply)
+static void add_general(const struct reply *reply)
 {
-    const struct worker *worker = reply->client->plane->worker;
+    const struct telemetry *telemetry = reply->client->plane->worker->telemetry;
     uint64_t wall = clock_wall();
 
-    add(reply, "STAT pid %ld\r\n", (long)getpid());
-    add(reply, "STAT uptime %llu\r\n",
-        (unsigned long long)((wall - worker->telemetry->started) / 1000000u));
-    add(reply, "STAT time %llu\r\n", (unsigned long long)(wall / 1000000u));
-    add(reply, "STAT version " MC_VERSION_TEXT "\r\n");
-    add(reply, "STAT pointer_size %zu\r\n", sizeof(void *) * 8);
-    add(reply, "STAT threads %u\r\n", worker->telemetry->workers->workers);
+    add(reply, "pid", "%ld", (long)getpid());
+    add_number(reply, "uptime", (wall - telemetry->started) / SECONDS(1));
+    add_number(reply, "time", wall / SECONDS(1));
+    add(reply, "version", "%s", MC_VERSION_TEXT);
+    add_number(reply, "pointer_size", sizeof(void *) * 8);
+    add_number(reply, "threads", telemetry->workers->workers);
     for (size_t i = 0; i < sizeof(general) / sizeof(general[0]); i++)
-        add(reply, "STAT %s %llu\r\n", general[i].name,
-            (unsigned long long)sum(reply, general[i].offset));
+        add_number(reply, general[i].name, sum(reply, general[i].offset));
 }
 
 /* The proxy's own: what memcached has no name for. */
-static void add_own(struct reply *reply)
+static void add_own(const struct reply *reply)
 {
-    const struct mc_client *client = reply->client;
-    const struct plan *plan = client->view->pin->snapshot->plan;
+    const struct config_arm *arm =
+        mc_client_plan(reply->client)->arms[reply->client->arm].config;
 
-    add(reply, "STAT arm %.64s\r\n", plan->arms[client->arm].config->name);
-    add(reply, "STAT namespace %.64s\r\n", plan->arms[client->arm].config->namespace);
+    add(reply, "arm", "%.64s", arm->name);
+    add(reply, "namespace", "%.64s", arm->namespace);
     for (const struct metric *metric = mc_arm_metrics; metric->name != NULL; metric++)
-        add(reply, "STAT %s %llu\r\n", metric->name,
-            (unsigned long long)sum(reply, metric->offset));
+        add_number(reply, metric->name, sum(reply, metric->offset));
 }
 
-static void add_settings(struct reply *reply)
+static void add_settings(const struct reply *reply)
 {
     const struct config_cache *config = mc_view_config(reply->client->view);
 
-    add(reply, "STAT num_threads %u\r\n", reply->client->plane->worker->telemetry->workers->workers);
-    add(reply, "STAT item_size_max %llu\r\n", (unsigned long long)config->max_value);
-    add(reply, "STAT cas_enabled yes\r\n");
-    add(reply, "STAT flush_enabled %s\r\n", config->flush_all == FLUSH_REFUSE ? "no" : "yes");
-    add(reply, "STAT binding_protocol ascii\r\n");
+    add_number(reply, "num_threads", reply->client->plane->worker->telemetry->workers->workers);
+    add_number(reply, "item_size_max", config->max_value);
+    add(reply, "cas_enabled", "yes");
+    add(reply, "flush_enabled", "%s", config->flush_all == FLUSH_REFUSE ? "no" : "yes");
+    add(reply, "binding_protocol", "auto-negotiate");
 }
 
-bool mc_stats(struct mc_client *client, struct slice arguments)
+static enum mc_stats_verdict refuse(struct mc_client *client, enum mc_stats_verdict verdict)
 {
-    struct reply reply = { .client = client };
+    counter_add(&client->cell->refused, 1);
+    return verdict;
+}
+
+enum mc_stats_verdict mc_stats(struct mc_client *client, struct slice arguments,
+                               mc_stats_add add_entry, void *context)
+{
+    const struct reply reply = { .client = client, .add = add_entry, .context = context };
 
     if (arguments.len == 0) {
         add_general(&reply);
@@ -124,19 +132,15 @@ bool mc_stats(struct mc_client *client, struct slice arguments)
     } else if (slice_equal(arguments, SLICE("settings"))) {
         add_settings(&reply);
     } else if (slice_equal(arguments, SLICE("sizes"))) {
-        add(&reply, "STAT sizes_status disabled\r\n");
+        add(&reply, "sizes_status", "disabled");
     } else if (slice_starts(arguments, SLICE("reset")) ||
                slice_starts(arguments, SLICE("detail")) ||
                slice_starts(arguments, SLICE("cachedump"))) {
-        counter_add(&client->cell->refused, 1);
-        return mc_client_answer(client, SLICE("CLIENT_ERROR this command is refused here: it "
-                                              "reaches beyond your own version's keys\r\n"));
+        return refuse(client, MC_STATS_REFUSED);
     } else if (!slice_equal(arguments, SLICE("items")) &&
                !slice_equal(arguments, SLICE("slabs")) &&
                !slice_equal(arguments, SLICE("conns"))) {
-        counter_add(&client->cell->refused, 1);
-        return mc_client_answer(client, SLICE("ERROR\r\n"));
+        return refuse(client, MC_STATS_UNKNOWN);
     }
-    add(&reply, "END\r\n");
-    return mc_client_answer(client, slice_of(reply.text, reply.len));
+    return MC_STATS_OK;
 }

@@ -4,6 +4,7 @@
  */
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_stats.h"
 #include "crossfade/relay/mc_text.h"
 
 #include <stdio.h>
@@ -44,6 +45,62 @@ static enum mc_step storage(struct mc_client *client, const struct mc_request *r
     return MC_STEP_ON;
 }
 
+struct stats_reply {
+    char text[MC_STATS_MAX];
+    size_t len;
+};
+
+static void add_stat(void *context, struct slice name, struct slice value)
+{
+    struct stats_reply *reply = context;
+    int len = snprintf(reply->text + reply->len, sizeof(reply->text) - reply->len,
+                       "STAT %.*s %.*s\r\n", (int)name.len, name.data, (int)value.len, value.data);
+
+    ensure(len > 0 && reply->len + (size_t)len + end_line.len < sizeof(reply->text));
+    reply->len += (size_t)len;
+}
+
+static bool text_stats(struct mc_client *client, struct slice arguments)
+{
+    struct stats_reply reply;
+
+    reply.len = 0;
+    switch (mc_stats(client, arguments, add_stat, &reply)) {
+    case MC_STATS_UNKNOWN:
+        return mc_client_answer(client, SLICE("ERROR\r\n"));
+    case MC_STATS_REFUSED:
+        return mc_client_answer(client, SLICE("CLIENT_ERROR " MC_STATS_REFUSAL "\r\n"));
+    case MC_STATS_OK:
+        break;
+    }
+    memcpy(reply.text + reply.len, end_line.data, end_line.len);
+    return mc_client_answer(client, slice_of(reply.text, reply.len + end_line.len));
+}
+
+static enum mc_step text_flush(struct mc_client *client, const struct mc_request *request)
+{
+    struct mc_op *op = mc_client_op(client, MC_FLUSH_ALL);
+
+    input_consume(&client->input, request->line_len);
+    if (op == NULL)
+        return MC_STEP_CLOSE;
+    if (request->noreply)
+        op->flags |= MC_OP_SILENT;
+    mc_flush_begin(client, op, request->exptime > 0 ? (uint64_t)request->exptime : 0);
+    return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
+}
+
+static void text_flushed(struct mc_op *op, enum mc_flush_result result)
+{
+    bool refused = result == MC_FLUSH_REFUSED || result == MC_FLUSH_UNPREFIXED;
+    char line[200] = "OK\r\n";
+
+    if (result != MC_FLUSH_DONE)
+        (void)snprintf(line, sizeof(line), "%s %s\r\n",
+                       refused ? "CLIENT_ERROR" : "SERVER_ERROR", mc_flush_reason(result));
+    mc_op_part_done(op, slice_string(line));
+}
+
 static enum mc_step dispatch(struct mc_client *client, const struct mc_request *request,
                           struct slice bytes, struct slice answer)
 {
@@ -60,16 +117,12 @@ static enum mc_step dispatch(struct mc_client *client, const struct mc_request *
         input_consume(&client->input, request->line_len);
         return request->noreply || mc_client_answer(client, SLICE("OK\r\n")) ? MC_STEP_ON : MC_STEP_CLOSE;
     case MC_STATS: {
-        bool ok = mc_stats(client, request->keys);
+        bool ok = text_stats(client, request->keys);
         input_consume(&client->input, request->line_len);
         return ok ? MC_STEP_ON : MC_STEP_CLOSE;
     }
     case MC_FLUSH_ALL:
-        input_consume(&client->input, request->line_len);
-        return mc_flush_begin(client, request->exptime > 0 ? (uint64_t)request->exptime : 0,
-                              request->noreply)
-                   ? MC_STEP_ON
-                   : MC_STEP_CLOSE;
+        return text_flush(client, request);
     case MC_REFUSED:
         client->swallow = request->value_len;
         return refuse(client, request, answer);
@@ -151,5 +204,6 @@ const struct mc_dialect mc_text = {
     .pair = mc_text_pair,
     .end_get = text_end_get,
     .fail = text_fail,
+    .flushed = text_flushed,
     .compose_delete = text_delete,
 };

@@ -15,6 +15,8 @@
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
 
+static const struct slice too_large = SLICE_INIT("SERVER_ERROR object too large for cache\r\n");
+
 #define KIND(kind) (1u << (kind))
 #define ERRORS (KIND(MC_REPLY_SERVER_ERROR) | KIND(MC_REPLY_CLIENT_ERROR) | KIND(MC_REPLY_ERROR))
 
@@ -199,7 +201,7 @@ static void pair_line(struct mc_connection *connection, const struct mc_reply *r
     if (op->primary != NULL && (KIND(reply->kind) & ERRORS) != 0)
         mc_op_part_failed(op, "a memcached server refused the delete");
     else
-        mc_op_part_done(op, line);
+        mc_op_part_done(op, op->flags & MC_OP_TOO_LARGE ? too_large : line);
 }
 
 enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *pairing)

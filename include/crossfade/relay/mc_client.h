@@ -82,7 +82,4 @@ void mc_client_hold_back(struct mc_client *client, struct mc_connection *connect
 /* There is output, or room for more commands: look at it at the end of the turn. */
 void mc_client_wake(struct mc_client *client);
 
-/* relay/mc_stats.c: the reply to `stats <arguments>`. False without memory. */
-bool mc_stats(struct mc_client *client, struct slice arguments) MUST_CHECK;
-
 #endif

@@ -9,6 +9,7 @@
 #define CROSSFADE_RELAY_MC_DIALECT_H
 
 #include "crossfade/base/slice.h"
+#include "crossfade/relay/mc_flush.h"
 #include "crossfade/route/keyspace.h"
 
 #include <stdbool.h>
@@ -57,6 +58,11 @@ struct mc_dialect {
     bool (*end_get)(struct mc_client *client);
     /* The reply that tells a client that its operation failed: `text` is a sentence. */
     void (*fail)(struct mc_op *op, struct slice text);
+    /* A get, of which nothing has gone out, failed because of a server: what its client gets in its place.
+     * MC_OP_FAILED says that on_failure wants an error, otherwise it is a miss. NULL: nothing here. */
+    void (*fail_get)(struct mc_op *op);
+    /* A flush is over: finishes the operation, mc_op_part_done, with the reply. */
+    void (*flushed)(struct mc_op *op, enum mc_flush_result result);
 
     /* A delete of the key at that place, without a reply to a client. The connection takes over the operation;
      * false without memory. */

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct mc_client;
+struct mc_op;
 struct mc_plane;
 struct worker;
 
@@ -38,8 +39,22 @@ struct mc_flush_queue {
     uint64_t taken; /* main thread */
 };
 
-/* Worker. The client waits from now on. False without memory. */
-bool mc_flush_begin(struct mc_client *client, uint64_t delay, bool noreply) MUST_CHECK;
+/* What became of a flush. */
+enum mc_flush_result {
+    MC_FLUSH_DONE,
+    MC_FLUSH_NOT_DURABLE,
+    MC_FLUSH_BUSY,
+    MC_FLUSH_REFUSED,    /* by configuration */
+    MC_FLUSH_UNPREFIXED, /* the arm's keys have no prefix: it would empty everybody's cache */
+};
+/* A sentence; empty for MC_FLUSH_DONE. */
+const char *mc_flush_reason(enum mc_flush_result result);
+
+/*
+ * Worker. Takes `op`, which nobody expects yet, to its place in the client's line; the client waits from
+ * now on. The answer comes by the dialect's `flushed`, at once if it is refused.
+ */
+void mc_flush_begin(struct mc_client *client, struct mc_op *op, uint64_t delay);
 /* Worker: hands out the verdicts that have come. */
 void mc_flush_collect(struct mc_plane *plane);
 
