@@ -104,16 +104,16 @@ void chunk_free(struct chunk *chunk)
     }
 }
 
-struct chunk *buffer_pool_append_chunk(struct buffer_pool *pool, size_t len)
+struct chunk *buffer_pool_next_append_chunk(struct buffer_pool *pool, size_t len)
 {
     struct chunk *chunk = pool->append;
 
     ensure(len <= CHUNK_SIZE / 2);
     if (chunk != NULL) {
-        if (chunk->refs == 1)
-            chunk->used = 0; /* all that was composed in it is gone: start again at the front */
-        if (chunk->room - chunk->used >= len)
+        if (chunk->refs == 1) {
+            chunk->used = 0;
             return chunk;
+        }
         chunk_unref(chunk);
     }
     pool->append = chunk_create_full(pool);
@@ -132,26 +132,20 @@ static void drop_first(struct buffer *buffer, struct buffer_pool *pool)
     slab_put(&pool->segments, segment);
 }
 
-void buffer_clear(struct buffer *buffer, struct buffer_pool *pool)
+void buffer_drop(struct buffer *buffer, struct buffer_pool *pool)
 {
     while (buffer->first != NULL)
         drop_first(buffer, pool);
     buffer->len = 0;
 }
 
-static bool add_segment(struct buffer *buffer, struct buffer_pool *pool, struct chunk *chunk,
-                        const char *at, size_t len)
+bool buffer_append_segment(struct buffer *buffer, struct buffer_pool *pool, struct chunk *chunk,
+                           const char *at, size_t len)
 {
-    struct segment *last = buffer->last;
     struct segment *added;
 
     if (len == 0)
         return true;
-    if (last != NULL && last->chunk == chunk && chunk != NULL && last->at + last->len == at) {
-        last->len += len;
-        buffer->len += len;
-        return true;
-    }
     added = slab_get(&pool->segments);
     if (added == NULL)
         return false;
@@ -159,8 +153,8 @@ static bool add_segment(struct buffer *buffer, struct buffer_pool *pool, struct 
     added->chunk = chunk != NULL ? chunk_ref(chunk) : NULL;
     added->at = at;
     added->len = len;
-    if (last != NULL)
-        last->next = added;
+    if (buffer->last != NULL)
+        buffer->last->next = added;
     else
         buffer->first = added;
     buffer->last = added;
@@ -168,11 +162,9 @@ static bool add_segment(struct buffer *buffer, struct buffer_pool *pool, struct 
     return true;
 }
 
-bool buffer_append_copy(struct buffer *buffer, struct buffer_pool *pool, const void *data,
-                        size_t len)
+bool buffer_append_pieces(struct buffer *buffer, struct buffer_pool *pool, const char *data,
+                          size_t len)
 {
-    const char *from = data;
-
     while (len > 0) {
         size_t part = len < CHUNK_SIZE / 2 ? len : CHUNK_SIZE / 2;
         struct chunk *chunk = buffer_pool_append_chunk(pool, part);
@@ -181,39 +173,24 @@ bool buffer_append_copy(struct buffer *buffer, struct buffer_pool *pool, const v
         if (chunk == NULL)
             return false;
         at = chunk->data + chunk->used;
-        memcpy(at, from, part);
-        if (!add_segment(buffer, pool, chunk, at, part))
+        memcpy(at, data, part);
+        if (!buffer_append_ref(buffer, pool, chunk, at, part))
             return false;
         chunk->used += part;
-        from += part;
+        data += part;
         len -= part;
     }
     return true;
 }
 
-bool buffer_append_ref(struct buffer *buffer, struct buffer_pool *pool, struct chunk *chunk,
-                       const char *at, size_t len)
-{
-    return add_segment(buffer, pool, chunk, at, len);
-}
-
-bool buffer_append(struct buffer *buffer, struct buffer_pool *pool, struct chunk *chunk,
-                   const char *at, size_t len)
-{
-    return len <= BUFFER_COPY_MAX ? buffer_append_copy(buffer, pool, at, len)
-                                  : add_segment(buffer, pool, chunk, at, len);
-}
-
 bool buffer_append_static(struct buffer *buffer, struct buffer_pool *pool, const char *data,
                           size_t len)
 {
-    return add_segment(buffer, pool, NULL, data, len);
+    return buffer_append_segment(buffer, pool, NULL, data, len);
 }
 
-void buffer_move(struct buffer *to, struct buffer *from, struct buffer_pool *pool)
+void buffer_join(struct buffer *to, struct buffer *from, struct buffer_pool *pool)
 {
-    if (from->first == NULL)
-        return;
     if (to->last != NULL && to->last->chunk == from->first->chunk &&
         to->last->at + to->last->len == from->first->at) {
         /* Neighbours in one chunk become one segment, and one iovec less. */

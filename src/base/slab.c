@@ -5,27 +5,6 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLAB_POISON 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define SLAB_POISON 1
-#endif
-#ifdef SLAB_POISON
-/* An object that was given back is poisoned, so that the sanitizer sees a use after the return. */
-#include <sanitizer/asan_interface.h>
-#define poison(at, len) ASAN_POISON_MEMORY_REGION(at, len)
-#define unpoison(at, len) ASAN_UNPOISON_MEMORY_REGION(at, len)
-#else
-#define poison(at, len) ((void)(at), (void)(len))
-#define unpoison(at, len) ((void)(at), (void)(len))
-#endif
-
-struct slab_free {
-    struct slab_free *next;
-};
-
 struct slab_page {
     LIST_ENTRY(slab_page) link;
     struct slab *slab;
@@ -45,6 +24,9 @@ void slab_init(struct slab *slab, size_t object_size, size_t page_size)
     slab->object_size = ROUND_UP(object_size);
     slab->page_size = page_size;
     ensure(HEADER + slab->object_size <= page_size);
+    slab->hand = NULL;
+    slab->in_hand = 0;
+    slab->hand_max = page_size / slab->object_size / 2;
     LIST_INIT(&slab->partial);
     LIST_INIT(&slab->full);
     LIST_INIT(&slab->spare);
@@ -57,7 +39,7 @@ void slab_init(struct slab *slab, size_t object_size, size_t page_size)
 static void unmap_page(struct slab *slab, struct slab_page *page)
 {
     slab->pages--;
-    unpoison(page, slab->page_size);
+    slab_unpoison(page, slab->page_size);
     (void)munmap(page, slab->page_size);
 }
 
@@ -74,10 +56,19 @@ static struct slab_page *take_spare(struct slab *slab)
     return page;
 }
 
+static void empty_hand(struct slab *slab)
+{
+    while (slab->in_hand > 0) {
+        void *object = slab_get(slab);
+        slab_put_paged(slab, object);
+    }
+}
+
 void slab_deinit(struct slab *slab)
 {
     struct slab_page *page;
 
+    empty_hand(slab);
     ensure(slab->used == 0);
     while ((page = take_spare(slab)) != NULL)
         unmap_page(slab, page);
@@ -85,6 +76,7 @@ void slab_deinit(struct slab *slab)
 
 void slab_trim(struct slab *slab)
 {
+    empty_hand(slab);
     for (size_t count = (slab->idle + 1) / 2; count > 0 && slab->spares > 1; count--)
         unmap_page(slab, take_spare(slab));
     slab->idle = slab->spares;
@@ -110,7 +102,7 @@ static struct slab_page *map_page(struct slab *slab)
     page->fresh = HEADER;
     page->used = 0;
     slab->pages++;
-    poison(aligned + HEADER, size - HEADER);
+    slab_poison(aligned + HEADER, size - HEADER);
     return page;
 }
 
@@ -119,7 +111,7 @@ static int page_is_full(const struct slab *slab, const struct slab_page *page)
     return page->free == NULL && page->fresh + slab->object_size > slab->page_size;
 }
 
-void *slab_get(struct slab *slab)
+void *slab_get_paged(struct slab *slab)
 {
     struct slab_page *page = LIST_FIRST(&slab->partial);
     void *object;
@@ -134,11 +126,11 @@ void *slab_get(struct slab *slab)
     }
     if (page->free != NULL) {
         object = page->free;
-        unpoison(object, slab->object_size);
+        slab_unpoison(object, slab->object_size);
         page->free = page->free->next;
     } else {
         object = (char *)page + page->fresh;
-        unpoison(object, slab->object_size);
+        slab_unpoison(object, slab->object_size);
         page->fresh += slab->object_size;
     }
     page->used++;
@@ -150,7 +142,7 @@ void *slab_get(struct slab *slab)
     return object;
 }
 
-void slab_put(struct slab *slab, void *object)
+void slab_put_paged(struct slab *slab, void *object)
 {
     struct slab_page *page =
         (struct slab_page *)((uintptr_t)object & ~((uintptr_t)slab->page_size - 1));
@@ -163,7 +155,7 @@ void slab_put(struct slab *slab, void *object)
     }
     slot->next = page->free;
     page->free = slot;
-    poison(object, slab->object_size);
+    slab_poison(object, slab->object_size);
     page->used--;
     slab->used--;
     if (page->used > 0)

@@ -67,13 +67,54 @@ static bool is_number(struct slice line)
     return slice_to_u64(line, &n);
 }
 
+/* "VALUE <key> <flags> <bytes>\r\n" in one pass; false: it is something else, or odd, or not all here. */
+static bool take_value(struct slice bytes, struct mc_reply *out)
+{
+    const char *end = bytes.data + (bytes.len < MC_REPLY_LINE_MAX ? bytes.len : MC_REPLY_LINE_MAX);
+    const char *at = bytes.data + 6;
+    uint64_t flags;
+
+    if (bytes.len < sizeof("VALUE k 0 0\r\n") - 1 || memcmp(bytes.data, "VALUE ", 6) != 0)
+        return false;
+    out->kind = MC_REPLY_VALUE;
+    out->key = slice_of(at, slice_word(slice_of(at, (size_t)(end - at))));
+    at += out->key.len;
+    if (out->key.len == 0 || at == end || *at++ != ' ' || !take_digits(&at, end, 10, &flags) ||
+        flags > UINT32_MAX || at == end || *at++ != ' ' ||
+        !take_digits(&at, end, 10, &out->value_len) || out->value_len > UINT32_MAX ||
+        end - at < 2 || memcmp(at, "\r\n", 2) != 0)
+        return false;
+    out->with_cas = false;
+    out->line = slice_of(bytes.data, (size_t)(at - bytes.data));
+    out->line_len = out->line.len + 2;
+    return true;
+}
+
+static inline bool take_line(struct slice bytes, struct slice line, enum mc_reply_kind kind,
+                             struct mc_reply *out)
+{
+    if (!slice_starts(bytes, line))
+        return false;
+    out->kind = kind;
+    out->line_len = line.len;
+    out->line = slice_of(bytes.data, line.len - 2);
+    return true;
+}
+
 enum mc_reply_verdict mc_reply_parse(struct slice bytes, struct mc_reply *out)
 {
     size_t scan = bytes.len < MC_REPLY_LINE_MAX ? bytes.len : MC_REPLY_LINE_MAX;
-    const char *newline = scan > 0 ? memchr(bytes.data, '\n', scan) : NULL;
+    const char *newline;
     size_t at;
     struct slice line;
 
+    /* What comes all the time; everything else takes the long way. */
+    if (take_value(bytes, out) || take_line(bytes, SLICE("END\r\n"), MC_REPLY_END, out) ||
+        take_line(bytes, SLICE("STORED\r\n"), MC_REPLY_STORED, out) ||
+        take_line(bytes, SLICE("DELETED\r\n"), MC_REPLY_DELETED, out) ||
+        take_line(bytes, SLICE("NOT_FOUND\r\n"), MC_REPLY_NOT_FOUND, out))
+        return MC_REPLY_OK;
+    newline = scan > 0 ? memchr(bytes.data, '\n', scan) : NULL;
     if (newline == NULL)
         return bytes.len >= MC_REPLY_LINE_MAX ? MC_REPLY_BAD : MC_REPLY_MORE;
     at = (size_t)(newline - bytes.data);

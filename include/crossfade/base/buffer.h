@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #define CHUNK_SIZE (64u * 1024u)   /* the whole chunk, header included */
@@ -83,35 +84,95 @@ static inline void chunk_unref(struct chunk *chunk)
         chunk_free(chunk);
 }
 
+struct chunk *buffer_pool_next_append_chunk(struct buffer_pool *pool, size_t len) MUST_CHECK;
+
 /*
  * The append chunk with at least `len` contiguous bytes free (len <= CHUNK_SIZE / 2): write at
  * data + used, add to used, and take a reference for whoever keeps a pointer. NULL without memory.
  */
-struct chunk *buffer_pool_append_chunk(struct buffer_pool *pool, size_t len) MUST_CHECK;
+MUST_CHECK static inline struct chunk *buffer_pool_append_chunk(struct buffer_pool *pool,
+                                                                size_t len)
+{
+    struct chunk *chunk = pool->append;
+
+    if (chunk == NULL || chunk->room - chunk->used < len)
+        return buffer_pool_next_append_chunk(pool, len);
+    if (chunk->refs == 1)
+        chunk->used = 0; /* all that was composed in it is gone: start again at the front */
+    return chunk;
+}
 
 static inline void buffer_init(struct buffer *buffer)
 {
     buffer->first = buffer->last = NULL;
     buffer->len = 0;
 }
+void buffer_drop(struct buffer *buffer, struct buffer_pool *pool);
 /* Drops all bytes. The buffer is empty and usable after it. */
-void buffer_clear(struct buffer *buffer, struct buffer_pool *pool);
+static inline void buffer_clear(struct buffer *buffer, struct buffer_pool *pool)
+{
+    if (buffer->first != NULL)
+        buffer_drop(buffer, pool);
+}
+
+/* buffer_append_ref() where no segment grows, and buffer_append_copy() where there is no room. */
+bool buffer_append_segment(struct buffer *buffer, struct buffer_pool *pool, struct chunk *chunk,
+                           const char *at, size_t len) MUST_CHECK;
+bool buffer_append_pieces(struct buffer *buffer, struct buffer_pool *pool, const char *data,
+                          size_t len) MUST_CHECK;
 
 /* Each returns false when there is no memory; the buffer is then as it was before. */
-bool buffer_append_copy(struct buffer *buffer, struct buffer_pool *pool, const void *data,
-                        size_t len) MUST_CHECK;
+
 /* Bytes inside `chunk`; the buffer takes a reference of its own. */
-bool buffer_append_ref(struct buffer *buffer, struct buffer_pool *pool, struct chunk *chunk,
-                       const char *at, size_t len) MUST_CHECK;
+MUST_CHECK static inline bool buffer_append_ref(struct buffer *buffer, struct buffer_pool *pool,
+                                                struct chunk *chunk, const char *at, size_t len)
+{
+    struct segment *last = buffer->last;
+
+    if (last == NULL || last->chunk != chunk || last->at + last->len != at)
+        return buffer_append_segment(buffer, pool, chunk, at, len);
+    last->len += len;
+    buffer->len += len;
+    return true;
+}
+
+MUST_CHECK static inline bool buffer_append_copy(struct buffer *buffer, struct buffer_pool *pool,
+                                                 const void *data, size_t len)
+{
+    struct chunk *chunk = pool->append;
+    char *at;
+
+    if (chunk == NULL || len == 0 || chunk->room - chunk->used < len)
+        return buffer_append_pieces(buffer, pool, data, len);
+    if (chunk->refs == 1)
+        chunk->used = 0;
+    at = chunk->data + chunk->used;
+    memcpy(at, data, len);
+    if (!buffer_append_ref(buffer, pool, chunk, at, len))
+        return false;
+    chunk->used += len;
+    return true;
+}
+
 /* Copies short pieces and references long ones. */
-bool buffer_append(struct buffer *buffer, struct buffer_pool *pool, struct chunk *chunk,
-                   const char *at, size_t len) MUST_CHECK;
+MUST_CHECK static inline bool buffer_append(struct buffer *buffer, struct buffer_pool *pool,
+                                            struct chunk *chunk, const char *at, size_t len)
+{
+    return len <= BUFFER_COPY_MAX ? buffer_append_copy(buffer, pool, at, len)
+                                  : buffer_append_ref(buffer, pool, chunk, at, len);
+}
+
 /* Bytes that live for ever, such as a literal. */
 bool buffer_append_static(struct buffer *buffer, struct buffer_pool *pool, const char *data,
                           size_t len) MUST_CHECK;
 
+void buffer_join(struct buffer *to, struct buffer *from, struct buffer_pool *pool);
 /* All segments of `from` to the end of `to`; cannot fail. `from` is empty after it. */
-void buffer_move(struct buffer *to, struct buffer *from, struct buffer_pool *pool);
+static inline void buffer_move(struct buffer *to, struct buffer *from, struct buffer_pool *pool)
+{
+    if (from->first != NULL)
+        buffer_join(to, from, pool);
+}
 
 /* Fills up to `max` vectors from the front; returns how many. */
 int buffer_vectors(const struct buffer *buffer, struct iovec *vectors, int max);

@@ -5,6 +5,7 @@
 #ifndef CROSSFADE_BASE_SLICE_H
 #define CROSSFADE_BASE_SLICE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,29 @@ static inline bool slice_equal(struct slice a, struct slice b)
 static inline bool slice_starts(struct slice s, struct slice prefix)
 {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
+}
+
+/*
+ * How many bytes from the front on are above the space (0x20): where a word ends, or something is odd. Eight
+ * at a time: of `word` less 0x21 in each byte, a byte that had less shows in its highest bit, and the lowest
+ * such bit is exact.
+ */
+static inline size_t slice_word(struct slice s)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    size_t at = 0;
+
+    for (; s.len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, s.data + at, sizeof(word));
+        word = le64toh(word);
+        word = (word - ones * 0x21) & ~word & ones * 0x80;
+        if (word != 0)
+            return at + ((size_t)__builtin_ctzll(word) >> 3);
+    }
+    while (at < s.len && (unsigned char)s.data[at] > ' ')
+        at++;
+    return at;
 }
 
 /* Equal but for the case of ASCII letters (names of HTTP fields, RFC 9110 section 5.1). */

@@ -2,6 +2,23 @@
 
 #include <criterion/criterion.h>
 
+Test(slice, a_word_ends_at_the_first_byte_not_above_a_space)
+{
+    for (size_t len = 0; len <= 20; len++)
+        for (size_t end = 0; end <= len; end++)
+            for (unsigned byte = 0; byte < 256; byte++) {
+                char text[21];
+                /* Bytes of 0x80 and above before it, and lower ones behind it, must not show. */
+                for (size_t i = 0; i < len; i++)
+                    text[i] = (char)(i < end ? (i % 2 ? 0x80 + (byte + i) % 128 : 0x21) : i % 32);
+                if (end < len)
+                    text[end] = (char)byte;
+                cr_assert_eq(slice_word(slice_of(text, len)),
+                             end < len && byte > ' ' ? end + 1 : end, "%zu of %zu, byte %u", end,
+                             len, byte);
+            }
+}
+
 Test(slice, numbers_are_digits_only_and_checked_for_overflow)
 {
     uint64_t n = 7;
