@@ -11,9 +11,14 @@ EXTRA_DIST += \
     tests/integration/test_flush.py \
     tests/integration/test_guard.py \
     tests/integration/clients/agent.py \
+    tests/integration/clients/matrix.php \
+    tests/integration/clients/matrix.pl \
+    tests/integration/clients/matrix.py \
+    tests/integration/clients/matrix.rb \
     tests/integration/clients/values.py \
     tests/integration/malloc_count.c \
     tests/integration/test_allocations.py \
+    tests/integration/test_client_matrix.py \
     tests/integration/test_clients.py \
     tests/integration/test_harness.py \
     tests/integration/test_hostile_servers.py \
