@@ -1,6 +1,7 @@
 #include "crossfade/proto/mc_binary.h"
 
-/* memcached reads requests into a buffer of this size: extras and a key that do not fit are never complete. */
+/* memcached reads requests into a buffer of this size: extras and a key that do not fit are never
+ * complete. */
 #define READ_BUFFER 16384u
 
 enum shape {
@@ -142,12 +143,12 @@ enum mc_binary_verdict mc_binary_request_parse(struct slice bytes,
     extras_len = (uint8_t)head[4];
     body_len = get32(head + 8);
     request->head_len = MC_BINARY_HEADER + (size_t)extras_len + key_len;
-    if (bytes.len < request->head_len) {
-        if (request->head_len <= READ_BUFFER)
-            return MC_BINARY_MORE;
+    if (request->head_len > READ_BUFFER) {
         request->head_len = READ_BUFFER;
         return bytes.len < READ_BUFFER ? MC_BINARY_MORE : MC_BINARY_CLOSE;
     }
+    if (bytes.len < request->head_len)
+        return MC_BINARY_MORE;
     request->opcode = (uint8_t)head[1];
     row = request->opcode < sizeof(rows) / sizeof(rows[0]) ? &rows[request->opcode] : &rows[0x1b];
     request->loud = row->shape == UNKNOWN ? request->opcode : row->loud;
@@ -232,9 +233,8 @@ bool mc_binary_reply_fits(const struct mc_binary_reply *reply, uint8_t opcode)
     }
 }
 
-static void write_head(char *out, unsigned magic, uint8_t opcode, size_t key_len,
-                       size_t extras_len, uint16_t status, uint32_t body_len, uint32_t opaque,
-                       uint64_t cas)
+static void write_head(char *out, unsigned magic, uint8_t opcode, size_t key_len, size_t extras_len,
+                       uint16_t status, uint32_t body_len, uint32_t opaque, uint64_t cas)
 {
     out[0] = (char)magic;
     out[1] = (char)opcode;

@@ -3,6 +3,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/http_client.h \
     include/crossfade/relay/http_forward.h \
     include/crossfade/relay/http_plane.h \
+    include/crossfade/relay/mc_binary.h \
     include/crossfade/relay/mc_client.h \
     include/crossfade/relay/mc_coherence.h \
     include/crossfade/relay/mc_dialect.h \
@@ -20,6 +21,9 @@ librelay_a_SOURCES = \
     include/crossfade/relay/snapshot.h \
     include/crossfade/relay/telemetry.h \
     include/crossfade/relay/worker.h \
+    src/relay/mc_binary.c \
+    src/relay/mc_binary_forward.c \
+    src/relay/mc_binary_replies.c \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_flush.c \

@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_client.h"
 
+#include "crossfade/proto/mc_binary.h"
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_pools.h"
 
@@ -300,20 +301,12 @@ static bool parse(struct mc_client *client)
     return true;
 }
 
-/*
- * The first byte of a connection says which protocol it speaks. A client of the binary one would wait
- * for ever for an answer to a line that never ends.
- */
-static bool begin(struct mc_client *client)
+/* The first byte of a connection says which protocol it speaks. */
+static void begin(struct mc_client *client)
 {
-    struct slice bytes = input_bytes(&client->input);
-
     client->begun = true;
-    if (bytes.len == 0 || (unsigned char)bytes.data[0] != 0x80)
-        return true;
-    counter_add(&client->cell->refused, 1);
-    mc_client_close(client, "it speaks the binary protocol, which is not available in this version");
-    return false;
+    if ((unsigned char)input_bytes(&client->input).data[0] == MC_BINARY_MAGIC_REQUEST)
+        client->dialect = &mc_binary;
 }
 
 static void read_commands(struct mc_client *client)
@@ -324,8 +317,8 @@ static void read_commands(struct mc_client *client)
     switch (stream_read(&client->stream, &client->input, pool_of(client), &moved)) {
     case STREAM_OK:
         counter_add(&client->cell->bytes_read, moved);
-        if (!client->begun && !begin(client))
-            return;
+        if (!client->begun)
+            begin(client);
         if (mc_view_config(client->view)->idle_timeout > 0) {
             client->last_active = worker_now(plane->worker);
             TAILQ_REMOVE(&plane->client_list, client, link);

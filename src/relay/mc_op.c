@@ -25,6 +25,9 @@ struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_
     op->pending = 1;
     op->wire_len = 0;
     op->prefix_len = 0;
+    op->opcode = 0;
+    op->loud = 0;
+    op->opaque = 0;
     return op;
 }
 

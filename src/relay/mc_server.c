@@ -17,7 +17,7 @@
 #define PATIENCE_MOST 2
 #define PATIENCE_LEAST 16
 
-static const struct mc_dialect *const dialects[MC_DIALECTS] = { &mc_text };
+static const struct mc_dialect *const dialects[MC_DIALECTS] = { &mc_text, &mc_binary };
 
 static void on_ready(evutil_socket_t fd, short what, void *context);
 static void flush_task(struct turn_task *task);
@@ -126,6 +126,7 @@ static void disconnect(struct mc_connection *connection)
     connection->writing = false;
     connection->unsent = NULL;
     connection->batch_last = NULL;
+    connection->composed = connection->answered = 0;
     connection->expect_end = false;
     connection->body_left = 0;
     connection->since = worker_now(worker);

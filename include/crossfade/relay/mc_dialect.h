@@ -4,6 +4,7 @@
  * so that nothing is ever translated. Everything else in relay/mc_* is the same for all.
  *
  *   mc_text    classic and meta commands, which share lines and connections
+ *   mc_binary  the binary protocol
  */
 #ifndef CROSSFADE_RELAY_MC_DIALECT_H
 #define CROSSFADE_RELAY_MC_DIALECT_H
@@ -40,7 +41,7 @@ enum mc_pair {
     MC_PAIR_DOUBT /* it is not what the protocol allows: the connection is to be closed */
 };
 
-#define MC_DIALECTS 1u
+#define MC_DIALECTS 2u
 
 struct mc_dialect {
     unsigned index;    /* below MC_DIALECTS */
@@ -71,5 +72,6 @@ struct mc_dialect {
 };
 
 extern const struct mc_dialect mc_text;
+extern const struct mc_dialect mc_binary;
 
 #endif

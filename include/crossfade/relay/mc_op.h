@@ -47,6 +47,7 @@ enum mc_op_flag {
     MC_OP_PROBE = 256,     /* our own `version` */
     MC_OP_SILENT = 1024,   /* noreply: the client has asked for none */
     MC_OP_WHOLE = 512,     /* its value goes out when all of it is here */
+    MC_OP_QUIET = 2048,    /* binary: its client hears only what it could not expect */
 };
 
 struct mc_op {
@@ -66,6 +67,9 @@ struct mc_op {
     uint16_t pending; /* parts without an answer: its own and its companions' */
     uint8_t wire_len;
     uint8_t prefix_len;
+    uint8_t opcode;  /* binary: the client's own, for its reply */
+    uint8_t loud;    /* binary: the server's */
+    uint32_t opaque; /* binary: the client's own */
 };
 
 STAILQ_HEAD(mc_op_queue, mc_op);

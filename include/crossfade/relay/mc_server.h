@@ -57,6 +57,9 @@ struct mc_connection {
     uint64_t batch_id;
     unsigned batch_keys;
     size_t batch_bytes;
+    /* Binary: requests are numbered, by their opaque, from 1 on; so many were composed, and answered: */
+    uint32_t composed;
+    uint32_t answered;
     /* The reply that is being read: */
     bool expect_end;    /* the last key of the batch is answered, END must follow */
     uint64_t body_left; /* bytes of the first operation's value, with its line end, still to come */

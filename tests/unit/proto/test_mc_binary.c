@@ -80,7 +80,8 @@ static size_t build(const struct sample *sample, char *out)
 }
 
 /* Bytes behind `len` are out of bounds for the sanitizer. */
-static enum mc_binary_verdict parse(const char *bytes, size_t len, struct mc_binary_request *request)
+static enum mc_binary_verdict parse(const char *bytes, size_t len,
+                                    struct mc_binary_request *request)
 {
     char *copy = malloc(len > 0 ? len : 1);
     enum mc_binary_verdict verdict;

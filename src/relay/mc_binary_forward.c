@@ -1,0 +1,288 @@
+/*
+ * What becomes of a binary request that is about a key: one operation, whose header, extras and key
+ * are composed anew for the key's server; a value behind them is passed on as it came.
+ */
+#include "crossfade/relay/mc_binary.h"
+#include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_lookup.h"
+#include "crossfade/relay/mc_pools.h"
+
+#include <endian.h>
+
+static const struct slice reserved = SLICE_INIT(
+    "this key has the form of a namespace prefix and could name another version's entry");
+
+bool mc_binary_compose(struct mc_connection *connection, struct mc_op *op,
+                       const struct key_place *place, const struct mc_binary_request *request,
+                       uint32_t value_len)
+{
+    struct buffer_pool *pool = &op->plane->worker->buffers;
+    size_t extras_len = request->extras.len;
+    size_t len = MC_BINARY_HEADER + extras_len + place->wire_len;
+    struct chunk *chunk = buffer_pool_append_chunk(pool, len);
+    char *begin;
+    char *at;
+
+    if (chunk == NULL || !mc_op_keep_key(op, place, request->key))
+        return false;
+    begin = chunk->data + chunk->used;
+    mc_binary_request_write(begin, request->loud, place->wire_len, extras_len,
+                            (uint32_t)(extras_len + place->wire_len) + value_len,
+                            connection->composed + 1, request->cas);
+    at = begin + MC_BINARY_HEADER;
+    if (extras_len > 0)
+        memcpy(at, request->extras.data, extras_len);
+    at += extras_len;
+    keyspace_compose(place, request->key, at);
+    if (!buffer_append_ref(&connection->output, pool, chunk, begin, len))
+        return false;
+    chunk->used += len;
+    connection->composed++;
+    op->wire = at;
+    op->wire_len = (uint8_t)place->wire_len;
+    op->prefix_len = (uint8_t)place->prefix.len;
+    op->wire_chunk = chunk_ref(chunk);
+    op->loud = request->loud;
+    mc_connection_enqueue(connection, op);
+    return true;
+}
+
+static struct mc_op *new_op(struct mc_client *client, const struct mc_binary_request *request)
+{
+    struct mc_op *op = mc_client_op(client, request->verb);
+
+    if (op == NULL)
+        return NULL;
+    op->opcode = request->opcode;
+    op->opaque = request->opaque;
+    if (request->quiet)
+        op->flags |= MC_OP_QUIET;
+    if (mc_verb_is_get(request->verb))
+        op->flags |= MC_OP_LAST;
+    return op;
+}
+
+/* No server has the operation. Only now does its key point to what the client sent, for a miss to
+ * name. */
+static void fail_here(struct mc_op *op, const struct mc_server *server, struct slice key)
+{
+    op->wire = key.data;
+    op->wire_len = (uint8_t)key.len;
+    mc_op_fail_here(op, server);
+}
+
+static enum mc_step refuse(struct mc_client *client, const struct mc_binary_request *request,
+                           uint16_t status, struct slice text)
+{
+    counter_add(&client->cell->refused, 1);
+    return mc_binary_answer(client, request, status, text) ? MC_STEP_ON : MC_STEP_CLOSE;
+}
+
+static enum mc_step refuse_key(struct mc_client *client, const struct mc_binary_request *request,
+                               enum key_verdict verdict)
+{
+    if (verdict == KEY_RESERVED)
+        return refuse(client, request, MC_BINARY_INVALID, reserved);
+    if (verdict == KEY_LOOKUP)
+        return refuse(client, request, MC_BINARY_INVALID, SLICE(MC_LOOKUP_REFUSED));
+    /* memcached closes the connection on a key that is too long. */
+    client->closing = true;
+    (void)refuse(client, request, MC_BINARY_INVALID, mc_binary_status_text(MC_BINARY_INVALID));
+    return MC_STEP_STOP;
+}
+
+/* A key that is answered here, in its place among the others. */
+static enum mc_step answer_lookup(struct mc_client *client, const struct mc_binary_request *request)
+{
+    char out[MC_BINARY_HEADER + 4 + KEY_MAX + MC_LOOKUP_MAX];
+    struct mc_lookup lookup = { .len = 0, .cas = 0 };
+    bool found = mc_lookup(client, request->key, &lookup);
+    size_t key_len = request->with_key ? request->key.len : 0;
+    size_t extras_len = found ? 4 : 0;
+    struct mc_binary_reply reply = { .opcode = request->opcode,
+                                     .extras_len = (uint8_t)extras_len,
+                                     .key_len = (uint16_t)key_len,
+                                     .body_len = (uint32_t)(extras_len + key_len + lookup.len),
+                                     .opaque = request->opaque,
+                                     .cas = lookup.cas };
+
+    if (!found && request->quiet)
+        return MC_STEP_ON;
+    if (!found && !request->with_key)
+        return mc_binary_answer(client, request, MC_BINARY_NOT_FOUND,
+                                mc_binary_status_text(MC_BINARY_NOT_FOUND))
+                   ? MC_STEP_ON
+                   : MC_STEP_CLOSE;
+    reply.status = found ? MC_BINARY_DONE : MC_BINARY_NOT_FOUND;
+    reply.cas = found ? htobe64(lookup.cas) : 0;
+    mc_binary_reply_write(out, &reply);
+    memset(out + MC_BINARY_HEADER, 0, extras_len);
+    if (key_len > 0)
+        memcpy(out + MC_BINARY_HEADER + extras_len, request->key.data, key_len);
+    if (found)
+        memcpy(out + MC_BINARY_HEADER + extras_len + key_len, lookup.value, lookup.len);
+    return mc_client_answer(client, slice_of(out, MC_BINARY_HEADER + reply.body_len))
+               ? MC_STEP_ON
+               : MC_STEP_CLOSE;
+}
+
+static enum mc_step forward_get(struct mc_client *client, const struct mc_binary_request *request,
+                                const struct key_place *place, struct mc_server *server)
+{
+    struct mc_connection *connection = mc_server_connection(server, &mc_binary, client->affinity);
+    struct mc_op *op = new_op(client, request);
+
+    if (op == NULL)
+        return MC_STEP_CLOSE;
+    if (request->verb == MC_GET && mc_has_others(client, place))
+        op->flags |= MC_OP_TRACK;
+    counter_add(&client->cell->gets, 1);
+    if (request->verb == MC_GAT)
+        counter_add(&client->cell->touches, 1);
+    mc_client_expect(client, op);
+    if (connection == NULL || !mc_binary_compose(connection, op, place, request, 0))
+        fail_here(op, server, request->key);
+    else
+        mc_client_hold_back(client, connection);
+    return MC_STEP_ON;
+}
+
+/* Composes the request, the value if it is here, and the companions. */
+static enum mc_step send_write(struct mc_client *client, struct mc_connection *connection,
+                               struct mc_op *op, const struct mc_binary_request *request,
+                               const struct key_place *place, struct slice value)
+{
+    if (!mc_binary_compose(connection, op, place, request, request->value_len)) {
+        fail_here(op, connection->server, request->key);
+        return MC_STEP_CLOSE;
+    }
+    if (value.len > 0 && !mc_connection_value(connection, client->input.chunk, value)) {
+        /* Half a request is composed: the connection cannot be used any more. */
+        mc_connection_fail(connection, "out of memory", false);
+        return MC_STEP_CLOSE;
+    }
+    mc_client_hold_back(client, connection);
+    mc_invalidate_others(client, connection, op, place, request->verb, request->key);
+    return MC_STEP_ON;
+}
+
+/*
+ * All requests but gets. A value that is too large is swallowed; a set of one also removes the old
+ * value, as memcached does it: what goes to the server is the delete.
+ */
+static enum mc_step forward_write(struct mc_client *client,
+                                  const struct mc_binary_request *original,
+                                  const struct key_place *place, struct mc_server *server,
+                                  struct slice value)
+{
+    struct mc_binary_request request = *original;
+    bool upload = request.value_len > 0 && value.len == 0;
+    bool too_large = request.value_len > mc_view_config(client->view)->max_value;
+    struct mc_connection *connection;
+    struct mc_op *op;
+
+    if (request.cas != 0 && mc_verb_is_storage(request.verb) && request.verb <= MC_REPLACE)
+        request.verb = MC_CAS;
+    if (too_large) {
+        request.verb = MC_DELETE;
+        request.loud = MC_BINARY_DELETE;
+        request.extras.len = 0;
+        request.value_len = 0;
+        request.cas = 0;
+        upload = false;
+        counter_add(&client->cell->refused, 1);
+    }
+    connection = upload ? mc_server_upload(server, client)
+                        : mc_server_connection(server, &mc_binary, client->affinity);
+    op = new_op(client, &request);
+    if (op == NULL)
+        return MC_STEP_CLOSE;
+    if (too_large)
+        op->flags |= MC_OP_TOO_LARGE;
+    mc_client_expect(client, op);
+    if (connection == NULL) {
+        fail_here(op, server, request.key);
+        return MC_STEP_ON;
+    }
+    if (upload) {
+        client->upload = connection;
+        client->upload_left = request.value_len;
+        client->swallow = 0;
+    }
+    return send_write(client, connection, op, &request, place, value);
+}
+
+/* Of a value that streams, the first VALUE_GUARD_BYTES are here (mc_binary_forward). */
+static bool is_guarded(struct mc_client *client, const struct mc_binary_request *request,
+                       const struct key_place *place)
+{
+    size_t here = input_bytes(&client->input).len - request->head_len;
+    struct slice value = slice_of(request->key.data + request->key.len,
+                                  here < request->value_len ? here : request->value_len);
+    uint32_t flags;
+
+    if (!place->guard || request->extras.len < sizeof(flags) ||
+        !mc_verb_is_storage(request->verb) ||
+        request->value_len > mc_view_config(client->view)->max_value)
+        return false;
+    memcpy(&flags, request->extras.data, sizeof(flags));
+    return mc_is_guarded(client, place, request->verb, be32toh(flags), value);
+}
+
+/* The head, and the value if all of it is here, are to be consumed by the caller. */
+static enum mc_step forward(struct mc_client *client, const struct mc_binary_request *request,
+                            struct slice value)
+{
+    const struct plan *plan = mc_client_plan(client);
+    struct key_place place;
+    enum key_verdict verdict = keyspace_place(plan->keyspace, client->arm, request->key, &place);
+    bool get = mc_verb_is_get(request->verb);
+    struct mc_server *server;
+
+    if (value.len == 0)
+        client->swallow = request->value_len;
+    mc_count_command(client->cell, request->verb);
+    if (verdict == KEY_LOOKUP && get)
+        return answer_lookup(client, request);
+    if (verdict != KEY_OK)
+        return refuse_key(client, request, verdict);
+    if (request->value_len > plan->config->cache.max_value && request->loud != MC_BINARY_SET)
+        return refuse(client, request, MC_BINARY_TOO_LARGE,
+                      mc_binary_status_text(MC_BINARY_TOO_LARGE));
+    if (is_guarded(client, request, &place))
+        return mc_binary_answer(client, request, MC_BINARY_INVALID, SLICE(MC_GUARDED))
+                   ? MC_STEP_ON
+                   : MC_STEP_CLOSE;
+    server = client->view->servers[placement_server(plan->placement, request->key)];
+    return get ? forward_get(client, request, &place, server)
+               : forward_write(client, request, &place, server, value);
+}
+
+enum mc_step mc_binary_forward(struct mc_client *client, const struct mc_binary_request *request,
+                               struct slice bytes)
+{
+    size_t done = request->head_len;
+    struct slice value = slice_of(NULL, 0);
+    enum mc_step step;
+
+    if (request->value_len > 0 && request->value_len <= mc_view_config(client->view)->max_value) {
+        if (request->value_len <= MC_GATHER_MAX) {
+            done += request->value_len;
+            if (bytes.len < done) {
+                client->need = done;
+                return MC_STEP_MORE;
+            }
+            value = slice_of(bytes.data + request->head_len, request->value_len);
+        } else if (bytes.len < done + VALUE_GUARD_BYTES) {
+            client->need = done + VALUE_GUARD_BYTES;
+            return MC_STEP_MORE;
+        } else if (client->op_count > 0 || client->upload != NULL) {
+            /* It goes another way than what came before and must not overtake it. */
+            return MC_STEP_STOP;
+        }
+    }
+    step = forward(client, request, value);
+    if (!client->closed)
+        input_consume(&client->input, done);
+    return step;
+}
