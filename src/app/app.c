@@ -79,7 +79,7 @@ static void on_progress(evutil_socket_t fd, short what, void *context)
     (void)event_base_loopbreak(app->base);
 }
 
-/* A worker's client wishes a flush. */
+/* A worker's client wishes a flush, a worker cannot reach a server, or a name was looked up. */
 static void on_asked(evutil_socket_t fd, short what, void *context)
 {
     uint64_t count;
@@ -88,6 +88,8 @@ static void on_asked(evutil_socket_t fd, short what, void *context)
     while (read(fd, &count, sizeof(count)) > 0)
         continue;
     serving_answer(context);
+    serving_hurry_names(context);
+    serving_take_names(context);
 }
 
 static void ask_main(struct worker *worker)
@@ -106,6 +108,11 @@ static void on_flush_due(evutil_socket_t fd, short what, void *context)
 static bool host_flush(void *context, const char *arm, char *text, size_t size)
 {
     return serving_flush(context, arm, 0, text, size);
+}
+
+static bool host_drain(void *context, const char *server, bool drain, char *text, size_t size)
+{
+    return serving_drain(context, server, drain, text, size);
 }
 
 static void on_settle(evutil_socket_t fd, short what, void *context)
@@ -236,6 +243,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         .started = host_started,
         .draining = host_draining,
         .flush = host_flush,
+        .drain = host_drain,
     };
     unsigned workers = config->process.workers;
     uint64_t generations[CONFIG_ARMS_MAX];
@@ -270,11 +278,18 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
     if (!start_workers(app, workers, error, size) ||
         !listeners_listen(app->listeners, error, size))
         return false;
+    app->resolver = resolver_create(app->ask_fd);
+    if (app->resolver == NULL) {
+        (void)snprintf(error, size, "cannot start the thread that looks up names: %s",
+                       strerror(errno));
+        return false;
+    }
     serving_flush_due(app);
     if (!serving_publish(app, app->listeners)) {
         (void)snprintf(error, size, "a worker did not begin to serve");
         return false;
     }
+    serving_watch_names(app);
     return true;
 }
 
@@ -330,6 +345,7 @@ void app_destroy(struct app *app)
         (void)pthread_mutex_destroy(&app->meeting.mutex);
     }
     free(app->workers);
+    resolver_destroy(app->resolver);
     if (app->control != NULL)
         control_destroy(app->control);
     listeners_close(app->listeners, NULL);

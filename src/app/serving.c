@@ -55,21 +55,30 @@ bool serving_publish(struct app *app, const struct listeners *listeners)
     return sent && wait_for_workers(app, snapshot->generation);
 }
 
+struct plan *serving_copy(struct app *app)
+{
+    uint64_t generations[CONFIG_ARMS_MAX];
+
+    generations_fill(app->generations, app->plan->config, generations);
+    return plan_copy(app->plan, generations);
+}
+
+bool serving_replace(struct app *app, struct plan *plan)
+{
+    plan_unref(app->plan);
+    app->plan = plan;
+    return serving_publish(app, NULL);
+}
+
 /* The plan in force with the generations as they are now. */
 static bool publish_generations(struct app *app)
 {
-    uint64_t generations[CONFIG_ARMS_MAX];
     struct plan *plan;
 
     if (app->plan->keyspace == NULL)
         return true;
-    generations_fill(app->generations, app->plan->config, generations);
-    plan = plan_regenerate(app->plan, generations);
-    if (plan == NULL)
-        return false;
-    plan_unref(app->plan);
-    app->plan = plan;
-    return serving_publish(app, NULL);
+    plan = serving_copy(app);
+    return plan != NULL && serving_replace(app, plan);
 }
 
 /* When the daemon looks at the delayed flushes next. */
@@ -296,5 +305,6 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
         say(&report, "\na worker has not taken it yet");
     listeners_close(listeners_before, listeners);
     plan_unref(plan_before);
+    serving_watch_names(app);
     return true;
 }

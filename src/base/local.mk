@@ -8,6 +8,7 @@ libbase_a_SOURCES = \
     include/crossfade/base/hash.h \
     include/crossfade/base/histogram.h \
     include/crossfade/base/log.h \
+    include/crossfade/base/note.h \
     include/crossfade/base/slab.h \
     include/crossfade/base/slice.h \
     src/base/base64.c \
@@ -19,5 +20,6 @@ libbase_a_SOURCES = \
     src/base/histogram.c \
     src/base/input.c \
     src/base/log.c \
+    src/base/note.c \
     src/base/slab.c \
     src/base/slice.c

@@ -102,6 +102,10 @@ static const struct schema_choice levels[] = {
     { "operate", LEVEL_OPERATE, false },
     { "admin", LEVEL_ADMIN, false },
     { NULL, 0, false } };
+static const struct schema_choice resolve_at_start[] = {
+    { "required", false, false },
+    { "optional", true, false },
+    { NULL, 0, false } };
 static const struct schema_choice log_levels[] = {
     { "error", LOG_ERROR, false },
     { "warn", LOG_WARN, false },
@@ -452,6 +456,15 @@ static const struct schema_row log_rows[] = {
       .help = "lines for people or for programs", FIELD(struct config_process, log_json) },
     { .name = NULL } };
 
+static const struct schema_row resolve_rows[] = {
+    { .name = "interval", .kind = SCHEMA_DURATION, .standard = "30s", .high = DAY,
+      .help = "between two look-ups of a name; 0: only when what it names cannot be reached",
+      FIELD(struct config_process, resolve_interval) },
+    { .name = "at_start", .kind = SCHEMA_CHOICE, .standard = "required",
+      .choices = resolve_at_start, .help = "whether a name has to resolve for the daemon to start",
+      FIELD(struct config_process, resolve_optional) },
+    { .name = NULL } };
+
 static const struct schema_row process_rows[] = {
     { .name = "workers", .kind = SCHEMA_WORKERS, .flags = SCHEMA_RESTART, .standard = "auto",
       .low = 1, .high = 256, .help = "threads that carry traffic; auto: one for each core",
@@ -465,6 +478,8 @@ static const struct schema_row process_rows[] = {
     { .name = "drain_timeout", .kind = SCHEMA_DURATION, .standard = "30s", .high = DAY,
       .help = "how long a stop waits for what is under way",
       FIELD(struct config_process, drain_timeout) },
+    { .name = "resolve", .kind = SCHEMA_SECTION, .rows = resolve_rows,
+      .help = "the names of servers and backends" },
     { .name = "log", .kind = SCHEMA_SECTION, .rows = log_rows, .help = "the log" },
     { .name = NULL } };
 

@@ -178,6 +178,7 @@ void metrics_write(const struct control_host *host, struct evbuffer *out)
         { t->http_arms, http_arm_metrics, "web", "arm", NULL,
           offsetof(struct http_arm_cell, latency), "From a request's head to its response's end." },
         { t->http_backends, http_backend_metrics, "web_backend", "arm", "backend", 0, NULL },
+        { t->names, name_metrics, "name", "name", NULL, 0, NULL },
     };
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)

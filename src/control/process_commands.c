@@ -59,6 +59,26 @@ void command_flush(struct control_call *call, struct control_reply *reply)
         control_reply_error(reply, CONTROL_REFUSED, "%s", text);
 }
 
+static void drain_server(struct control_call *call, struct control_reply *reply, bool drain)
+{
+    char text[512];
+
+    if (call->host->drain(call->host->context, call->arguments[0], drain, text, sizeof(text)))
+        control_reply_ok(reply, "%s", text);
+    else
+        control_reply_error(reply, CONTROL_REFUSED, "%s", text);
+}
+
+void command_drain_server(struct control_call *call, struct control_reply *reply)
+{
+    drain_server(call, reply, true);
+}
+
+void command_enable_server(struct control_call *call, struct control_reply *reply)
+{
+    drain_server(call, reply, false);
+}
+
 void command_reload(struct control_call *call, struct control_reply *reply)
 {
     char text[sizeof(reply->sentence)];

@@ -137,77 +137,6 @@ void command_show_cache(struct control_call *call, struct control_reply *reply)
     }
 }
 
-void command_show_servers(struct control_call *call, struct control_reply *reply)
-{
-    static const struct table_column columns[] = {
-        { "server", "SERVER" },     { "weight", "WEIGHT" },     { "state", "STATE" },
-        { "connections", "CONNECTIONS" }, { "waiting", "WAITING" }, { "requests", "REQUESTS" },
-        { "timeouts", "TIMEOUTS" }, { "connect_failures", "NOT REACHED" },
-        { "protocol_errors", "NONSENSE" }, { "closed_by_server", "CLOSED" }, { NULL, NULL }
-    };
-    const struct plan *plan = plan_of(call);
-    const struct cells *cells = telemetry_of(call)->mc_servers;
-
-    if (!plan->config->cache.present) {
-        control_reply_error(reply, CONTROL_REFUSED,
-                            "there is no cache plane: the configuration has no cache section");
-        return;
-    }
-    reply->data = json_array();
-    reply->columns = columns;
-    for (size_t i = 0; i < plan->config->cache.server_count; i++) {
-        unsigned cell = plan->servers[i].cell;
-        uint64_t up = cells_sum(cells, cell, offsetof(struct mc_server_cell, up));
-        uint64_t down = cells_sum(cells, cell, offsetof(struct mc_server_cell, down));
-        json_t *row =
-            json_pack("{s:s, s:s}", "server", plan->servers[i].config->endpoint.text, "state",
-                      down > 0 && up > 0 ? "partly down"
-                      : down > 0         ? "down"
-                      : up > 0           ? "up"
-                                         : "not used yet");
-        set_count(row, "weight", plan->servers[i].config->weight);
-        set_count(row, "connections", up);
-        for (const struct metric *metric = mc_server_metrics; metric->name != NULL; metric++)
-            if (strcmp(metric->name, "up") != 0 && strcmp(metric->name, "down") != 0)
-                set_count(row, metric->name, cells_sum(cells, cell, metric->offset));
-        (void)json_array_append_new(reply->data, row);
-    }
-}
-
-void command_show_backends(struct control_call *call, struct control_reply *reply)
-{
-    static const struct table_column columns[] = {
-        { "arm", "ARM" },       { "backend", "BACKEND" },   { "weight", "WEIGHT" },
-        { "state", "STATE" },   { "active", "ACTIVE" },     { "idle", "IDLE" },
-        { "requests", "REQUESTS" }, { "timeouts", "TIMEOUTS" },
-        { "connect_failures", "NOT REACHED" }, { "protocol_errors", "NONSENSE" }, { NULL, NULL }
-    };
-    const struct plan *plan = plan_of(call);
-    const struct cells *cells = telemetry_of(call)->http_backends;
-
-    if (!plan->config->web.present) {
-        control_reply_error(reply, CONTROL_REFUSED,
-                            "there is no web plane: the configuration has no web section");
-        return;
-    }
-    reply->data = json_array();
-    reply->columns = columns;
-    for (size_t a = 0; a < plan->config->arm_count; a++)
-        for (size_t i = 0; i < plan->arms[a].backend_count; i++) {
-            const struct plan_backend *backend = &plan->arms[a].backends[i];
-            uint64_t down =
-                cells_sum(cells, backend->cell, offsetof(struct http_backend_cell, down));
-            json_t *row = json_pack("{s:s, s:s, s:s}", "arm", plan->config->arms[a].name, "backend",
-                                    backend->config->endpoint.text, "state",
-                                    down == 0 ? "up" : down < cells->workers ? "partly down" : "down");
-            set_count(row, "weight", backend->config->weight);
-            for (const struct metric *metric = http_backend_metrics; metric->name != NULL; metric++)
-                if (strcmp(metric->name, "down") != 0)
-                    set_count(row, metric->name, cells_sum(cells, backend->cell, metric->offset));
-            (void)json_array_append_new(reply->data, row);
-        }
-}
-
 static void add_cells(json_t *rows, const char *group, const struct cells *cells,
                       const struct metric *metrics)
 {
@@ -234,6 +163,7 @@ void command_show_stats(struct control_call *call, struct control_reply *reply)
     add_cells(reply->data, "cache server", t->mc_servers, mc_server_metrics);
     add_cells(reply->data, "web arm", t->http_arms, http_arm_metrics);
     add_cells(reply->data, "web backend", t->http_backends, http_backend_metrics);
+    add_cells(reply->data, "name", t->names, name_metrics);
     add_cells(reply->data, "process", t->workers, worker_metrics);
 }
 

@@ -91,7 +91,8 @@ static void print_completion(void)
                 stdout);
     for (int i = 0; i < VERB_COUNT; i++)
         if (strncmp(control_commands[i].name, "show ", 5) != 0)
-            (void)printf("%s ", control_commands[i].name);
+            (void)printf("%.*s ", (int)strcspn(control_commands[i].name, " "),
+                         control_commands[i].name);
     (void)fputs("show completion\"\n    local shows=\"", stdout);
     for (int i = 0; i < VERB_COUNT; i++)
         if (strncmp(control_commands[i].name, "show ", 5) == 0)
@@ -102,6 +103,7 @@ static void print_completion(void)
                 "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
                 "    case $previous in\n"
                 "    show) words=$shows ;;\n"
+                "    drain | enable) words=server ;;\n"
                 "    -s | --socket) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
                 "    esac\n"
                 "    case $current in -*) words=$flags ;; esac\n"

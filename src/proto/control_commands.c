@@ -59,6 +59,10 @@ const struct control_command control_commands[VERB_COUNT] = {
 
     [VERB_FLUSH]         = { "cache", "flush",       "ARM", 1, 1, 0, CONTROL_OPERATE, true,
         "none of the arm's cache entries is served any more (a new generation of its prefix)" },
+    [VERB_DRAIN_SERVER]  = { "cache", "drain server", "ADDRESS", 1, 1, 0, CONTROL_OPERATE, true,
+        "send no request to a memcached server any more: misses for reads, errors for writes" },
+    [VERB_ENABLE_SERVER] = { "cache", "enable server", "ADDRESS", 1, 1, 0, CONTROL_OPERATE, true,
+        "use a drained memcached server again, with what it holds" },
 
     [VERB_RELOAD]        = { "process", "reload",    "",  0, 0, OPTION_CHECK, CONTROL_ADMIN, false,
         "read the configuration again and put it in force (--check: only look at it)" },
@@ -123,6 +127,8 @@ static const char *find_nearest(char *const *words, unsigned count)
 int control_command_find(char *const *words, unsigned count, unsigned *words_used,
                          const char **nearest)
 {
+    const char *begun = NULL;
+
     *nearest = NULL;
     for (int i = 0; i < VERB_COUNT; i++) {
         const char *name = control_commands[i].name;
@@ -133,8 +139,12 @@ int control_command_find(char *const *words, unsigned count, unsigned *words_use
         *words_used = second != NULL ? 2 : 1;
         if (second == NULL || (count > 1 && strcmp(words[1], second + 1) == 0))
             return i;
+        if (strcmp(words[0], "show") != 0)
+            begun = name;
     }
     *nearest = find_nearest(words, count);
+    if (*nearest == NULL)
+        *nearest = begun;
     return -1;
 }
 

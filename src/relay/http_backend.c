@@ -9,17 +9,27 @@
 #define BACK_OFF_FIRST MILLISECONDS(100)
 #define BACK_OFF_DOUBLINGS 3u
 
-static bool same_address(const struct address *a, const struct address *b)
-{
-    return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
-}
-
 static void close_idle(struct http_backend *backend, const char *why)
 {
     struct http_server *server;
 
     while ((server = TAILQ_FIRST(&backend->idle)) != NULL)
         http_server_close(server, why);
+}
+
+/* True: new connections go where they went before. */
+static bool take_addresses(struct http_backend *backend, const struct addresses *addresses)
+{
+    int same = -1;
+
+    if (backend->addresses.count > 0)
+        same = addresses_find(addresses, &backend->addresses.all[backend->way]);
+    backend->addresses = *addresses;
+    backend->way = same >= 0 ? (unsigned)same : 0;
+    backend->untried = addresses->count > 0 ? addresses->count - 1 : 0;
+    if (same < 0)
+        backend->retry_at = 0; /* whatever is wrong with the old address says nothing of this one */
+    return same >= 0;
 }
 
 struct http_backend *http_backend_adopt(struct http_plane *plane, const struct plan_backend *place)
@@ -39,14 +49,14 @@ struct http_backend *http_backend_adopt(struct http_plane *plane, const struct p
         backend->index = place->cell;
         backend->cell =
             cells_get(plane->worker->telemetry->http_backends, place->cell, plane->worker->index);
-        backend->address = place->address;
+        take_addresses(backend, &place->addresses);
         TAILQ_INIT(&backend->idle);
         LIST_INSERT_HEAD(&plane->backends, backend, link);
         plane->by_cell[place->cell] = backend;
-    } else if (!same_address(&backend->address, &place->address)) {
-        /* The name means another machine now. */
-        backend->address = place->address;
-        close_idle(backend, "the backend's address changed");
+    } else if (!addresses_same(&backend->addresses, &place->addresses)) {
+        /* The name may mean another machine now. */
+        if (!take_addresses(backend, &place->addresses))
+            close_idle(backend, "the backend's address changed");
     }
     backend->gone = false;
     return backend;
@@ -62,24 +72,36 @@ void http_backend_destroy(struct http_backend *backend)
 {
     ensure(backend->connections == 0);
     counter_set(&backend->cell->down, 0);
+    reach_ok(&backend->cell->reach);
     LIST_REMOVE(backend, link);
     backend->plane->by_cell[backend->index] = NULL;
     free(backend->name);
     free(backend);
 }
 
-void http_backend_failed(struct http_backend *backend, const char *reason)
+void http_backend_failed(struct http_backend *backend, unsigned way, const char *reason)
 {
+    struct worker *worker = backend->plane->worker;
     unsigned doublings =
         backend->failures < BACK_OFF_DOUBLINGS ? backend->failures : BACK_OFF_DOUBLINGS;
 
+    counter_add(&backend->cell->connect_failures, 1);
+    if (way != backend->way)
+        return; /* another request has found that out before */
+    if (backend->addresses.count > 0)
+        backend->way = (way + 1) % backend->addresses.count;
+    if (backend->untried > 0) {
+        backend->untried--;
+        return;
+    }
     if (backend->failures == 0)
         log_warn("web backend %s: %s; holding it for down", backend->name, reason);
     backend->failures++;
-    backend->retry_at = worker_now(backend->plane->worker) + (BACK_OFF_FIRST << doublings);
+    backend->retry_at = worker_now(worker) + (BACK_OFF_FIRST << doublings);
     (void)snprintf(backend->reason, sizeof(backend->reason), "%s", reason);
-    counter_add(&backend->cell->connect_failures, 1);
     counter_set(&backend->cell->down, 1);
+    reach_failed(&backend->cell->reach, backend->failures, backend->retry_at, reason);
+    worker->ask_main(worker); /* its name may have another address by now */
 }
 
 /* Up, or still there for the connections that it has, or its back-off is over and nobody is trying.

@@ -145,8 +145,9 @@ static void attempt(struct http_request *request, const char *why)
         server = http_server_take(backend, request, request->retried);
         if (server == NULL) {
             int error = errno;
-            const char *what =
-                error == EAGAIN ? "its queue of connections is full" : strerror(error);
+            const char *what = error == EAGAIN         ? "its queue of connections is full"
+                               : error == EDESTADDRREQ ? "its name has not been resolved"
+                                                       : strerror(error);
             if (is_scarcity(error)) {
                 (void)snprintf(text, sizeof(text), "no connection to a backend: %s", what);
                 answer_failure(request, 503, text);
@@ -156,7 +157,7 @@ static void attempt(struct http_request *request, const char *why)
             why = reason;
             /* One that is only busy is not down. */
             if (error != EAGAIN)
-                http_backend_failed(backend, what);
+                http_backend_failed(backend, backend->way, what);
             request->attempts++;
             continue;
         }
@@ -195,6 +196,7 @@ void http_forward_failed(struct http_request *request, enum http_failure failure
     bool stale = server->reused && !answered && failure == HTTP_FAILURE_RESET;
     bool safe = !answered && !request->body_begun &&
                 http1_is_idempotent((enum http1_method)request->method);
+    unsigned way = server->way;
     char text[REASON_TEXT];
 
     if (failure == HTTP_FAILURE_CONNECT)
@@ -202,7 +204,7 @@ void http_forward_failed(struct http_request *request, enum http_failure failure
     http_server_close(server, why);
     (void)snprintf(text, sizeof(text), "backend %s: %s", backend->name, why);
     if (failure == HTTP_FAILURE_CONNECT) {
-        http_backend_failed(backend, why);
+        http_backend_failed(backend, way, why);
         request->attempts++;
         attempt(request, text);
         return;

@@ -138,10 +138,13 @@ static void connected(struct http_server *server)
         log_info("web backend %s: it can be reached again", backend->name);
         backend->failures = 0;
         counter_set(&backend->cell->down, 0);
+        reach_ok(&backend->cell->reach);
     }
     if (server->probe)
         backend->probing = false;
     server->probe = false;
+    if (backend->addresses.count > 0)
+        backend->untried = backend->addresses.count - 1;
     counter_add(&backend->cell->connects, 1);
     move(server, HTTP_SERVER_ACTIVE);
 }
@@ -400,9 +403,11 @@ static struct http_server *create(struct http_backend *backend)
         errno = ENOMEM;
         return NULL;
     }
-    fd = stream_connect_socket(&backend->address);
+    fd = backend->addresses.count > 0
+             ? stream_connect_socket(&backend->addresses.all[backend->way])
+             : -1;
     if (fd < 0) {
-        int error = errno;
+        int error = backend->addresses.count > 0 ? errno : EDESTADDRREQ;
         slab_put(&plane->servers, server);
         errno = error;
         return NULL;
@@ -411,6 +416,7 @@ static struct http_server *create(struct http_backend *backend)
                                     .backend = backend,
                                     .since = worker_now(plane->worker),
                                     .state = HTTP_SERVER_CONNECTING,
+                                    .way = (uint8_t)backend->way,
                                     .flush.run = flush_task };
     stream_init_plain(&server->stream, fd);
     input_init(&server->input);

@@ -185,9 +185,9 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
 
 void mc_op_fail_here(struct mc_op *op, const struct mc_server *server)
 {
-    const char *reason = server->trust[op->client->dialect->index].reason;
+    char reason[200];
 
-    mc_op_part_failed(op, reason[0] != '\0' ? reason : "no connection");
+    mc_op_part_failed(op, mc_server_refusal(server, op->client->dialect, reason, sizeof(reason)));
 }
 
 void mc_op_orphan(struct mc_op *op)

@@ -52,11 +52,8 @@ static struct mc_server *find_server(struct mc_plane *plane, const struct plan_b
     struct mc_server *server;
 
     LIST_FOREACH(server, &plane->servers, link)
-    if (strcmp(server->name, backend->config->endpoint.text) == 0 &&
-        server->address.len == backend->address.len &&
-        memcmp(&server->address.u, &backend->address.u, backend->address.len) == 0 &&
-        server->per_dialect == config->connections_per_server) {
-        mc_server_configure(server, config);
+    if (mc_server_is(server, backend, config)) {
+        mc_server_configure(server, backend, config);
         return server;
     }
     return mc_server_create(plane, backend, config);

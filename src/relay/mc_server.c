@@ -51,7 +51,6 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
     if (server == NULL)
         return NULL;
     server->plane = plane;
-    server->address = backend->address;
     server->cell =
         cells_get(plane->worker->telemetry->mc_servers, backend->cell, plane->worker->index);
     server->per_dialect = config->connections_per_server;
@@ -68,14 +67,62 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
         connection_init(&server->connections[i], server, dialects[i / server->per_dialect]);
     LIST_INIT(&server->uploads);
     LIST_INSERT_HEAD(&plane->servers, server, link);
-    mc_server_configure(server, config);
+    mc_server_configure(server, backend, config);
     return server;
 }
 
-void mc_server_configure(struct mc_server *server, const struct config_cache *config)
+bool mc_server_is(const struct mc_server *server, const struct plan_backend *backend,
+                  const struct config_cache *config)
+{
+    return strcmp(server->name, backend->config->endpoint.text) == 0 &&
+           server->per_dialect == config->connections_per_server &&
+           (server->addresses.count == 0 ||
+            addresses_find(&backend->addresses, &server->addresses.all[server->way]) >= 0);
+}
+
+/* Its connections stay, as they go to one of these addresses. */
+static void place(struct mc_server *server, const struct addresses *addresses)
+{
+    unsigned way = 0;
+
+    if (addresses_same(&server->addresses, addresses))
+        return;
+    if (server->addresses.count > 0)
+        way = (unsigned)addresses_find(addresses, &server->addresses.all[server->way]);
+    server->addresses = *addresses;
+    server->way = way;
+    server->untried = addresses->count > 0 ? addresses->count - 1 : 0;
+    for (unsigned i = 0; i < MC_DIALECTS; i++)
+        server->trust[i].retry_at = 0; /* there is something new to try */
+}
+
+/* Connections that owe no reply are closed, and no others are opened. */
+static void close_idle(struct mc_server *server)
+{
+    struct mc_connection *upload = LIST_FIRST(&server->uploads);
+
+    for (unsigned i = 0; i < server->connection_count; i++)
+        if (server->connections[i].state != MC_CLOSED &&
+            STAILQ_EMPTY(&server->connections[i].ops))
+            mc_connection_fail(&server->connections[i], "drained", false);
+    while (upload != NULL) {
+        struct mc_connection *next = LIST_NEXT(upload, upload);
+        if (upload->uploader == NULL && STAILQ_EMPTY(&upload->ops))
+            mc_connection_fail(upload, "drained", false);
+        upload = next;
+    }
+}
+
+void mc_server_configure(struct mc_server *server, const struct plan_backend *backend,
+                         const struct config_cache *config)
 {
     server->connect_timeout = config->connect_timeout;
     server->request_timeout = config->request_timeout;
+    place(server, &backend->addresses);
+    server->drained = backend->drained;
+    counter_set(&server->cell->drained, server->drained ? 1 : 0);
+    if (server->drained)
+        close_idle(server);
 }
 
 bool mc_server_idle(const struct mc_server *server)
@@ -158,6 +205,8 @@ static void back_off(const struct mc_connection *connection, const char *reason)
     }
     trust->failures++;
     trust->retry_at = now + wait;
+    reach_failed(&server->cell->reach, trust->failures, trust->retry_at, reason);
+    server->plane->worker->ask_main(server->plane->worker); /* its name may have moved */
     (void)snprintf(trust->reason, sizeof(trust->reason), "memcached server %.64s is down (%.60s)",
                    server->name, reason);
 }
@@ -208,8 +257,10 @@ void mc_server_destroy(struct mc_server *server)
         if (server->connections[i].flush.queued)
             STAILQ_REMOVE(&server->plane->worker->tasks, &server->connections[i].flush, turn_task,
                           next);
-    if (server->down_dialects > 0)
+    if (server->down_dialects > 0) {
         counter_sub(&server->cell->down, 1);
+        reach_ok(&server->cell->reach);
+    }
     LIST_REMOVE(server, link);
     free(server->name);
     free(server->connections);
@@ -221,15 +272,47 @@ static void grave_task(struct turn_task *task)
     free((char *)task - offsetof(struct mc_connection, grave));
 }
 
-static bool open_connection(struct mc_connection *connection)
+/* That way failed. True: there is another to try before the server is given up. */
+static bool next_way(struct mc_server *server, unsigned failed)
+{
+    counter_add(&server->cell->connect_failures, 1);
+    if (server->addresses.count < 2)
+        return false;
+    if (failed != server->way)
+        return true; /* another connection has found that out before */
+    server->way = (failed + 1) % server->addresses.count;
+    if (server->untried == 0)
+        return false;
+    server->untried--;
+    return true;
+}
+
+/* A socket on its way to the server; -1 when there is no way, with why. */
+static int connect_socket(struct mc_connection *connection, const char **why)
 {
     struct mc_server *server = connection->server;
+    int fd;
+
+    *why = "its name has not been resolved";
+    if (server->addresses.count == 0)
+        return -1;
+    do {
+        connection->way = server->way;
+        fd = stream_connect_socket(&server->addresses.all[connection->way]);
+        if (fd < 0)
+            *why = strerror(errno);
+    } while (fd < 0 && next_way(server, connection->way));
+    return fd;
+}
+
+static bool open_connection(struct mc_connection *connection)
+{
     struct worker *worker = worker_of(connection);
-    int fd = stream_connect_socket(&server->address);
+    const char *why;
+    int fd = connect_socket(connection, &why);
 
     if (fd < 0) {
-        counter_add(&server->cell->connect_failures, 1);
-        back_off(connection, strerror(errno));
+        back_off(connection, why);
         return false;
     }
     stream_init_plain(&connection->stream, fd);
@@ -289,12 +372,29 @@ bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk, 
     return buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len);
 }
 
+const char *mc_server_refusal(const struct mc_server *server, const struct mc_dialect *dialect,
+                              char *out, size_t size)
+{
+    const struct mc_trust *trust = &server->trust[dialect->index];
+
+    if (server->drained)
+        (void)snprintf(out, size, "memcached server %.64s is drained by the operator",
+                       server->name);
+    else if (trust->failures > 0)
+        (void)snprintf(out, size, "%s", trust->reason);
+    else
+        (void)snprintf(out, size, "no connection to memcached server %.64s", server->name);
+    return out;
+}
+
 struct mc_connection *mc_server_connection(struct mc_server *server,
                                            const struct mc_dialect *dialect, unsigned affinity)
 {
     struct mc_connection *connection =
         &server->connections[dialect->index * server->per_dialect + affinity % server->per_dialect];
 
+    if (server->drained)
+        return NULL;
     if (connection->state == MC_READY)
         return connection;
     if (server->trust[dialect->index].failures > 0)
@@ -325,7 +425,7 @@ struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_clien
 {
     struct mc_connection *connection;
 
-    if (server->trust[client->dialect->index].failures > 0)
+    if (server->drained || server->trust[client->dialect->index].failures > 0)
         return NULL;
     LIST_FOREACH(connection, &server->uploads, upload)
     {
@@ -360,10 +460,31 @@ static void trust(const struct mc_connection *connection)
 
     if (trust_of(connection)->failures > 0) {
         log_info("memcached server %s is back%s", server->name, connection->dialect->suffix);
-        if (--server->down_dialects == 0)
+        if (--server->down_dialects == 0) {
             counter_sub(&server->cell->down, 1);
+            reach_ok(&server->cell->reach);
+        }
     }
     trust_of(connection)->failures = 0;
+}
+
+/* Nothing was sent yet, so what waits for the connection can go another way, unless it is too late. */
+static void connect_failed(struct mc_connection *connection, const char *reason)
+{
+    struct mc_server *server = connection->server;
+    const struct mc_op *first = STAILQ_FIRST(&connection->ops);
+    uint64_t now = worker_now(worker_of(connection));
+
+    if (!next_way(server, connection->way) ||
+        (first != NULL && now > first->started + server->request_timeout)) {
+        mc_connection_fail(connection, reason, true);
+        return;
+    }
+    watch_stop(&connection->watch);
+    stream_close(&connection->stream);
+    connection->state = MC_CLOSED;
+    if (!open_connection(connection))
+        mc_connection_fail(connection, reason, false);
 }
 
 static void connected(struct mc_connection *connection)
@@ -372,11 +493,11 @@ static void connected(struct mc_connection *connection)
     int failure = stream_connect_result(connection->stream.fd);
 
     if (failure != 0) {
-        counter_add(&server->cell->connect_failures, 1);
-        mc_connection_fail(connection, strerror(failure), true);
+        connect_failed(connection, strerror(failure));
         return;
     }
     counter_add(&server->cell->connects, 1);
+    server->untried = server->addresses.count - 1;
     if (trust_of(connection)->failures == 0 || !STAILQ_EMPTY(&connection->ops)) {
         /* What was composed while the server was trusted still goes out: a probe would end up in it. */
         became_ready(connection);
@@ -578,8 +699,7 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
         break;
     case MC_CONNECTING:
         if (now > connection->since + server->connect_timeout) {
-            counter_add(&server->cell->connect_failures, 1);
-            mc_connection_fail(connection, "no connection in time", true);
+            connect_failed(connection, "no connection in time");
         }
         break;
     case MC_PROBING:
@@ -634,7 +754,9 @@ void mc_server_tick(struct mc_server *server, uint64_t now)
     }
     for (unsigned i = 0; i < server->connection_count; i++)
         connection_tick(&server->connections[i], now);
-    for (unsigned i = 0; i < MC_DIALECTS && server->refs > 0; i++)
+    if (server->drained)
+        close_idle(server);
+    for (unsigned i = 0; i < MC_DIALECTS && server->refs > 0 && !server->drained; i++)
         if (server->trust[i].failures > 0 && now >= server->trust[i].retry_at)
             try_again(server, dialects[i]);
 }

@@ -1,5 +1,7 @@
 #include "crossfade/relay/snapshot.h"
 
+#include "crossfade/base/log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +37,65 @@ static struct misses_box *misses_box_for(const struct config *config, const stru
     return box;
 }
 
+const struct addresses *plan_addresses(const struct plan *plan, const char *name)
+{
+    const struct plan_backend *server = plan_server(plan, name);
+
+    if (server != NULL)
+        return &server->addresses;
+    for (size_t a = 0; a < plan->config->arm_count; a++)
+        for (size_t i = 0; i < plan->arms[a].backend_count; i++)
+            if (strcmp(plan->arms[a].backends[i].config->endpoint.text, name) == 0)
+                return &plan->arms[a].backends[i].addresses;
+    return NULL;
+}
+
+struct plan_backend *plan_server(const struct plan *plan, const char *name)
+{
+    for (size_t i = 0; plan->config->cache.present && i < plan->config->cache.server_count; i++)
+        if (strcmp(plan->servers[i].config->endpoint.text, name) == 0)
+            return &plan->servers[i];
+    return NULL;
+}
+
+void plan_place(struct plan *plan, const char *name, const struct addresses *addresses)
+{
+    struct plan_backend *server = plan_server(plan, name);
+
+    if (server != NULL)
+        server->addresses = *addresses;
+    for (size_t a = 0; a < plan->config->arm_count; a++)
+        for (size_t i = 0; i < plan->arms[a].backend_count; i++)
+            if (strcmp(plan->arms[a].backends[i].config->endpoint.text, name) == 0)
+                plan->arms[a].backends[i].addresses = *addresses;
+}
+
+/*
+ * A name that was resolved before keeps its addresses: it is looked up again in the background
+ * (app/resolver), and a name server that fails must not fail a reload.
+ */
+static bool place_backend(struct plan_backend *backend, const struct config *config,
+                          const struct plan *previous, char *error, size_t error_size)
+{
+    const struct config_endpoint *endpoint = &backend->config->endpoint;
+    const struct addresses *known =
+        previous != NULL ? plan_addresses(previous, endpoint->text) : NULL;
+
+    if (known != NULL && known->count > 0) {
+        backend->addresses = *known;
+        return true;
+    }
+    if (addresses_resolve(endpoint, &backend->addresses, error, error_size))
+        return true;
+    if (!config->process.resolve_optional || !address_is_name(endpoint))
+        return false;
+    log_warn("%s; going on without it", error);
+    return true;
+}
+
 static bool fill_backends(struct plan_backend **out, const struct config_backend *configs,
-                          size_t count, struct cells *cells, const char *arm, char *error,
+                          size_t count, struct cells *cells, const char *arm,
+                          const struct config *config, const struct plan *previous, char *error,
                           size_t error_size)
 {
     struct plan_backend *backends = calloc(count > 0 ? count : 1, sizeof(*backends));
@@ -61,8 +120,24 @@ static bool fill_backends(struct plan_backend **out, const struct config_backend
         }
         backends[i].config = &configs[i];
         backends[i].cell = (unsigned)cell;
-        if (!address_resolve(&configs[i].endpoint, &backends[i].address, error, error_size))
+        if (!place_backend(&backends[i], config, previous, error, error_size))
             return false;
+    }
+    return true;
+}
+
+static bool fill_servers(struct plan *plan, const struct plan *previous,
+                         struct telemetry *telemetry, char *error, size_t error_size)
+{
+    const struct config *config = plan->config;
+
+    if (!fill_backends(&plan->servers, config->cache.servers, config->cache.server_count,
+                       telemetry->mc_servers, NULL, config, previous, error, error_size))
+        return false;
+    for (size_t i = 0; previous != NULL && i < config->cache.server_count; i++) {
+        const struct plan_backend *before =
+            plan_server(previous, config->cache.servers[i].endpoint.text);
+        plan->servers[i].drained = before != NULL && before->drained;
     }
     return true;
 }
@@ -91,12 +166,12 @@ static bool fill_plan(struct plan *plan, const uint64_t *generations, const stru
         arm->web_cell = (unsigned)web_cell;
         arm->backend_count = config->arms[i].backend_count;
         if (!fill_backends(&arm->backends, config->arms[i].backends, arm->backend_count,
-                           telemetry->http_backends, config->arms[i].name, error, error_size))
+                           telemetry->http_backends, config->arms[i].name, config, previous, error,
+                           error_size))
             return false;
     }
     if (config->cache.present) {
-        if (!fill_backends(&plan->servers, config->cache.servers, config->cache.server_count,
-                           telemetry->mc_servers, NULL, error, error_size))
+        if (!fill_servers(plan, previous, telemetry, error, error_size))
             return false;
         plan->keyspace = keyspace_create(config, generations);
         plan->placement = placement_create(config);
@@ -120,18 +195,17 @@ static bool fill_plan(struct plan *plan, const uint64_t *generations, const stru
 
 static void plan_free(struct plan *plan)
 {
-    if (plan->base != NULL) {
-        keyspace_destroy(plan->keyspace);
-        plan_unref(plan->base);
-        free(plan);
-        return;
-    }
     for (size_t i = 0; plan->arms != NULL && i < plan->config->arm_count; i++)
         free(plan->arms[i].backends);
     free(plan->arms);
     free(plan->servers);
     if (plan->keyspace != NULL)
         keyspace_destroy(plan->keyspace);
+    if (plan->base != NULL) {
+        plan_unref(plan->base);
+        free(plan);
+        return;
+    }
     if (plan->placement != NULL)
         placement_destroy(plan->placement);
     misses_box_unref(plan->misses);
@@ -161,27 +235,55 @@ struct plan *plan_create(struct config *config, const uint64_t *generations,
     return plan;
 }
 
-struct plan *plan_regenerate(struct plan *plan, const uint64_t *generations)
+/* NULL without memory. */
+static struct plan_backend *copy_backends(const struct plan_backend *backends, size_t count)
 {
-    struct plan *base = plan->base != NULL ? plan->base : plan;
-    struct plan *fresh = malloc(sizeof(*fresh));
+    struct plan_backend *copy = calloc(count > 0 ? count : 1, sizeof(*copy));
 
-    if (fresh == NULL)
-        return NULL;
-    atomic_init(&fresh->refs, 1);
-    fresh->config = base->config;
-    fresh->arms = base->arms;
-    fresh->servers = base->servers;
-    fresh->placement = base->placement;
-    fresh->misses = base->misses;
-    fresh->cohort = base->cohort;
-    fresh->keyspace = keyspace_create(base->config, generations);
-    if (fresh->keyspace == NULL) {
-        free(fresh);
-        return NULL;
+    if (copy != NULL && count > 0)
+        memcpy(copy, backends, count * sizeof(*copy));
+    return copy;
+}
+
+static bool copy_arms(struct plan *to, const struct plan *from)
+{
+    size_t count = from->config->arm_count;
+
+    to->arms = calloc(count > 0 ? count : 1, sizeof(*to->arms));
+    for (size_t i = 0; to->arms != NULL && i < count; i++) {
+        to->arms[i] = from->arms[i];
+        to->arms[i].backends = copy_backends(from->arms[i].backends, from->arms[i].backend_count);
     }
-    fresh->base = plan_ref(base);
-    return fresh;
+    for (size_t i = 0; to->arms != NULL && i < count; i++)
+        if (to->arms[i].backends == NULL)
+            return false;
+    return to->arms != NULL;
+}
+
+struct plan *plan_copy(struct plan *plan, const uint64_t *generations)
+{
+    const struct config_cache *cache = &plan->config->cache;
+    struct plan *copy = calloc(1, sizeof(*copy));
+    bool ok;
+
+    if (copy == NULL)
+        return NULL;
+    atomic_init(&copy->refs, 1);
+    copy->base = plan_ref(plan->base != NULL ? plan->base : plan);
+    copy->config = plan->config;
+    copy->placement = plan->placement;
+    copy->misses = plan->misses;
+    copy->cohort = plan->cohort;
+    ok = copy_arms(copy, plan);
+    if (cache->present) {
+        copy->keyspace = keyspace_create(plan->config, generations);
+        copy->servers = copy_backends(plan->servers, cache->server_count);
+        ok = ok && copy->keyspace != NULL && copy->servers != NULL;
+    }
+    if (ok)
+        return copy;
+    plan_free(copy);
+    return NULL;
 }
 
 struct plan *plan_ref(struct plan *plan)

@@ -55,6 +55,7 @@ const struct metric mc_arm_metrics[] = {
 const struct metric mc_server_metrics[] = {
     GAUGE(mc_server_cell, up, "Usable connections to the server."),
     GAUGE(mc_server_cell, down, "Workers that hold the server for down."),
+    GAUGE(mc_server_cell, drained, "Workers that send the server nothing, as the operator wishes."),
     GAUGE(mc_server_cell, waiting, "Requests without their reply yet."),
     COUNTER(mc_server_cell, requests, "Requests sent to the server."),
     COUNTER(mc_server_cell, batched_keys, "Keys that shared a get command with others."),
@@ -96,6 +97,13 @@ const struct metric http_backend_metrics[] = {
     END,
 };
 
+const struct metric name_metrics[] = {
+    COUNTER(name_cell, lookups, "Look-ups of the name."),
+    COUNTER(name_cell, lookup_failures, "Look-ups that failed; the address of before stays."),
+    COUNTER(name_cell, address_changes, "Times that the name came to mean other addresses."),
+    END,
+};
+
 const struct metric worker_metrics[] = {
     COUNTER(worker_cell, turns, "Turns of the event loop."),
     GAUGE(worker_cell, memory_buffers, "Bytes held for buffers."),
@@ -108,6 +116,19 @@ const struct metric worker_metrics[] = {
     END,
 };
 
+void reach_failed(struct reach *reach, uint64_t failures, uint64_t retry_at, const char *reason)
+{
+    counter_set(&reach->failures, failures);
+    counter_set(&reach->retry_at, retry_at);
+    note_set(&reach->last_error, clock_wall(), reason);
+}
+
+void reach_ok(struct reach *reach)
+{
+    counter_set(&reach->failures, 0);
+    counter_set(&reach->retry_at, 0);
+}
+
 struct telemetry *telemetry_create(unsigned workers)
 {
     struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
@@ -119,10 +140,12 @@ struct telemetry *telemetry_create(unsigned workers)
     telemetry->mc_servers = cells_create(workers, sizeof(struct mc_server_cell));
     telemetry->http_arms = cells_create(workers, sizeof(struct http_arm_cell));
     telemetry->http_backends = cells_create(workers, sizeof(struct http_backend_cell));
+    telemetry->names = cells_create(1, sizeof(struct name_cell));
     telemetry->workers = cells_create(workers, sizeof(struct worker_cell));
     if (telemetry->mc_arms == NULL || telemetry->mc_servers == NULL ||
         telemetry->http_arms == NULL || telemetry->http_backends == NULL ||
-        telemetry->workers == NULL || cells_index(telemetry->workers, "worker") < 0) {
+        telemetry->names == NULL || telemetry->workers == NULL ||
+        cells_index(telemetry->workers, "worker") < 0) {
         telemetry_destroy(telemetry);
         return NULL;
     }
@@ -137,6 +160,7 @@ void telemetry_destroy(struct telemetry *telemetry)
     cells_destroy(telemetry->mc_servers);
     cells_destroy(telemetry->http_arms);
     cells_destroy(telemetry->http_backends);
+    cells_destroy(telemetry->names);
     cells_destroy(telemetry->workers);
     free(telemetry);
 }

@@ -8,12 +8,17 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+static void ask_nobody(struct worker *worker)
+{
+    (void)worker;
+}
+
 bool worker_init(struct worker *worker, unsigned index, struct telemetry *telemetry)
 {
     struct event_config *config = event_config_new();
     int cell = cells_index(telemetry->workers, "worker");
 
-    *worker = (struct worker){ .index = index, .telemetry = telemetry };
+    *worker = (struct worker){ .index = index, .telemetry = telemetry, .ask_main = ask_nobody };
     STAILQ_INIT(&worker->tasks);
     STAILQ_INIT(&worker->graves);
     if (config == NULL || cell < 0) {

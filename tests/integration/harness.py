@@ -585,7 +585,7 @@ class Backend:
     connection without one. By default a 200 with the backend's name as body.
     """
 
-    def __init__(self, name="backend", answer=None, port=0, path=None):
+    def __init__(self, name="backend", answer=None, port=0, path=None, host="127.0.0.1"):
         self.name = name
         self.answer = answer or (lambda request: response(name.encode()))
         self.requests = []
@@ -599,9 +599,9 @@ class Backend:
         else:
             self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.listener.bind(("127.0.0.1", port))
+            self.listener.bind((host, port))
             self.port = self.listener.getsockname()[1]
-            self.address = "127.0.0.1:%d" % self.port
+            self.address = "%s:%d" % (host, self.port)
         self.listener.listen(1024)
         threading.Thread(target=self.accept, daemon=True).start()
 

@@ -28,6 +28,7 @@ EXTRA_DIST += \
     tests/integration/test_lookups.py \
     tests/integration/test_random_mix.py \
     tests/integration/test_rollout.py \
+    tests/integration/test_servers.py \
     tests/integration/test_web_load.py
 
 # Not a program's flags: what is preloaded into a daemon under test is not itself sanitized.

@@ -25,7 +25,8 @@ COMMANDS = [
     ("start", "start"), ("advance", "advance"), ("percent", "percent 0.05"), ("pause", "pause"),
     ("resume", "resume"), ("hold", "hold"), ("resume", "resume"), ("abort", "abort"),
     ("retry", "retry"), ("promote", 'promote reason="tested"'), ("abort", "abort"),
-    ("reset", "reset"), ("flush", "flush py3"), ("reload", "reload --check"),
+    ("reset", "reset"), ("flush", "flush py3"), ("drain server", "drain server @server@"),
+    ("enable server", "enable server @server@"), ("reload", "reload --check"),
     ("reload", "reload"), ("log", "log"),
     ("log", "log debug"), ("log", "log info"), ("shutdown", "shutdown drain=1s"),
 ]
@@ -34,7 +35,7 @@ COMMANDS = [
 READ = {"help", "version", "show rollout", "show arms", "show stages", "show cache", "show servers",
         "show backends", "show stats", "show config", "show events", "why", "explain"}
 OPERATE = {"start", "advance", "percent", "pause", "resume", "hold", "abort", "retry", "promote",
-           "flush"}
+           "flush", "drain server", "enable server"}
 ADMIN = {"reset", "reload", "log", "shutdown"}
 
 
@@ -43,6 +44,11 @@ def quote(text):
 
 
 class EveryCommand(control_talk.Test):
+    def commands(self):
+        """With the address of a server that this test has."""
+        return [(name, line.replace("@server@", self.servers[0].address))
+                for name, line in COMMANDS]
+
     def test_the_list_here_is_the_table(self):
         self.daemon(self.everything())
         rows = self.talk().ok("help --json").json
@@ -59,7 +65,7 @@ class EveryCommand(control_talk.Test):
     def test_an_admin_may_all_over_the_raw_socket(self):
         daemon = self.daemon(self.everything())
         talk = self.talk()
-        for _, line in COMMANDS:
+        for _, line in self.commands():
             reply = talk.ok(line)
             self.assertTrue(reply.sentence or reply.lines or line.startswith("show events"), line)
         talk.expect_end()
@@ -67,7 +73,7 @@ class EveryCommand(control_talk.Test):
 
     def test_an_admin_may_all_by_crossfadectl(self):
         daemon = self.daemon(self.everything())
-        for name, line in COMMANDS:
+        for _, line in self.commands():
             words = line.replace('"', "").split()
             words = [{"reason=tested": "--reason=tested", "drain=1s": "--drain=1s"}.get(word, word)
                      for word in words]
@@ -94,7 +100,7 @@ class EveryCommand(control_talk.Test):
         daemon.alive()
         # The same socket, what it may:
         read, operate = self.talk("read"), self.talk("operate")
-        for name, line in COMMANDS:
+        for name, line in self.commands():
             if name in READ:
                 read.ok(line)
             elif name in OPERATE:

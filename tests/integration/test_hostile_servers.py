@@ -23,7 +23,7 @@ class Fake:
     each new connection and returns the same kind of list or None.
     """
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1", port=0):
         self.store = {}
         self.script = lambda connection, line, value: None
         self.greet = lambda connection: None
@@ -31,9 +31,11 @@ class Fake:
         self.sockets = []
         self.accepted = 0
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
         self.listener.listen(128)
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.port = self.listener.getsockname()[1]
+        self.address = "%s:%d" % (host, self.port)
         self.thread = threading.Thread(target=self.accept, daemon=True)
         self.thread.start()
 
@@ -123,6 +125,8 @@ class Fake:
 
     def close(self):
         """The listener's thread has to be gone: one that is left in accept() takes from a later Fake."""
+        if self.listener.fileno() < 0:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.thread.join(harness.WAIT)
         self.listener.close()

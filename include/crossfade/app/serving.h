@@ -1,12 +1,13 @@
 /*
  * The inside of struct app, for its own modules: app.c starts and ends it, serving.c publishes
- * snapshots and reloads.
+ * snapshots and reloads, serving_servers.c changes where servers and backends are between reloads.
  */
 #ifndef CROSSFADE_APP_SERVING_H
 #define CROSSFADE_APP_SERVING_H
 
 #include "crossfade/app/app.h"
 #include "crossfade/app/listeners.h"
+#include "crossfade/app/resolver.h"
 #include "crossfade/app/worker_thread.h"
 #include "crossfade/conf/load.h"
 #include "crossfade/control/control.h"
@@ -26,7 +27,8 @@ struct app {
     struct listeners *listeners;
     struct rollout *rollout; /* NULL: no rollout section */
     struct generations *generations;
-    int ask_fd;              /* workers write to it when they have a wish */
+    struct resolver *resolver;
+    int ask_fd; /* workers write to it when they have a wish, the resolver when it has an answer */
     struct event *asked;
     struct event *flush_due; /* the next delayed flush */
     struct control *control;
@@ -56,6 +58,24 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
 void serving_answer(struct app *app);
 /* Makes the delayed flushes whose time has come, and waits for the next. */
 void serving_flush_due(struct app *app);
+
+/* The plan in force is to be another, which it takes over; true when every worker serves by it. */
+bool serving_replace(struct app *app, struct plan *plan);
+/* A copy of the plan in force, to be changed and put in its place. NULL without memory. */
+struct plan *serving_copy(struct app *app);
+
+/* src/app/serving_servers.c */
+/* The names of the plan in force are looked up from now on. */
+void serving_watch_names(struct app *app);
+/* Has the names of servers looked up that some worker cannot reach. */
+void serving_hurry_names(struct app *app);
+/* Puts what the resolver has found into force. */
+void serving_take_names(struct app *app);
+/*
+ * Takes a memcached server out of service, or back; true when every worker does so. text[] says what
+ * came of it.
+ */
+bool serving_drain(struct app *app, const char *server, bool drain, char *text, size_t text_size);
 
 /*
  * Loads the file again; with `swap`, puts it in force: validated, built, then in one step, or not at

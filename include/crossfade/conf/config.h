@@ -203,6 +203,8 @@ struct config_process {
     char *user;       /* NULL: stay who we are */
     char *state_dir;
     uint64_t drain_timeout;
+    uint64_t resolve_interval; /* 0: only when a server cannot be reached */
+    bool resolve_optional;     /* a name that does not resolve is no error at start */
     enum log_level log_level;
     bool log_json;
 };

@@ -31,10 +31,11 @@ typedef void (*control_handler)(struct control_call *call, struct control_reply 
 /* control/show.c */
 void command_show_arms(struct control_call *call, struct control_reply *reply);
 void command_show_cache(struct control_call *call, struct control_reply *reply);
-void command_show_servers(struct control_call *call, struct control_reply *reply);
-void command_show_backends(struct control_call *call, struct control_reply *reply);
 void command_show_stats(struct control_call *call, struct control_reply *reply);
 void command_show_config(struct control_call *call, struct control_reply *reply);
+/* control/show_servers.c */
+void command_show_servers(struct control_call *call, struct control_reply *reply);
+void command_show_backends(struct control_call *call, struct control_reply *reply);
 /* control/explain.c */
 void command_why(struct control_call *call, struct control_reply *reply);
 void command_explain(struct control_call *call, struct control_reply *reply);
@@ -48,6 +49,8 @@ void command_rollout_change(struct control_call *call, struct control_reply *rep
 void command_help(struct control_call *call, struct control_reply *reply);
 void command_version(struct control_call *call, struct control_reply *reply);
 void command_flush(struct control_call *call, struct control_reply *reply);
+void command_drain_server(struct control_call *call, struct control_reply *reply);
+void command_enable_server(struct control_call *call, struct control_reply *reply);
 void command_reload(struct control_call *call, struct control_reply *reply);
 void command_log(struct control_call *call, struct control_reply *reply);
 void command_shutdown(struct control_call *call, struct control_reply *reply);

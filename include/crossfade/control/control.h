@@ -35,6 +35,9 @@ struct control_host {
     void (*shutdown)(void *context, uint64_t drain);
     /* A new generation for the arm's namespace; text[] says what came of it. */
     bool (*flush)(void *context, const char *arm, char *text, size_t text_size);
+    /* Takes a memcached server out of service, or back, and returns when every worker does so; text[]
+     * says what came of it. */
+    bool (*drain)(void *context, const char *server, bool drain, char *text, size_t text_size);
     uint64_t (*started)(void *context); /* wall clock, microseconds */
     bool (*draining)(void *context);
 };

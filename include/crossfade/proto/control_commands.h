@@ -36,6 +36,8 @@ enum control_verb {
     VERB_PROMOTE,
     VERB_RESET,
     VERB_FLUSH,
+    VERB_DRAIN_SERVER,
+    VERB_ENABLE_SERVER,
     VERB_RELOAD,
     VERB_LOG,
     VERB_SHUTDOWN,
@@ -52,7 +54,7 @@ enum control_option {
 
 struct control_command {
     const char *group;
-    const char *name;      /* one word, or "show" and another */
+    const char *name;      /* one word or two */
     const char *arguments; /* for people; "" for none */
     unsigned least;        /* arguments, options not counted */
     unsigned most;

@@ -28,6 +28,7 @@ struct http_server {
     uint64_t since;
     size_t scan; /* bytes of the response's head that were looked at */
     uint8_t state;
+    uint8_t way;   /* which of the backend's addresses it goes to */
     bool reused;   /* has served a request before */
     bool probe;    /* the one connection that may be tried while the backend is down */
     bool answered; /* a byte of the response came */
@@ -41,8 +42,10 @@ struct http_backend {
     struct http_plane *plane;
     struct http_backend_cell *cell;
     unsigned index; /* of the cell */
-    struct address address;
-    char *name; /* as configured */
+    struct addresses addresses; /* the ways to it */
+    unsigned way;     /* the one that new connections take */
+    unsigned untried; /* others that have not failed since it last could be reached */
+    char *name;       /* as configured */
     struct http_server_list idle;
     unsigned idle_count;
     unsigned active;      /* requests under way */
@@ -70,8 +73,11 @@ void http_backend_destroy(struct http_backend *backend);
 struct http_backend *http_backend_choose(struct http_plane *plane, const struct plan_arm *arm,
                                          enum config_balance balance, char *reason,
                                          size_t reason_size);
-/* No connection could be made: back off, twice as long each time. */
-void http_backend_failed(struct http_backend *backend, const char *reason);
+/*
+ * No connection could be made that way: the next address is taken from now on; when all have failed,
+ * back off, twice as long each time.
+ */
+void http_backend_failed(struct http_backend *backend, unsigned way, const char *reason);
 
 /*
  * A connection for the request: a kept one, or (always if `fresh`) a new one. It is the request's

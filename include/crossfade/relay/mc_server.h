@@ -51,6 +51,7 @@ struct mc_connection {
     enum mc_connection_state state;
     bool dedicated;
     bool writing; /* waits for writability */
+    unsigned way; /* which of the server's addresses it goes to */
     uint64_t since;    /* when the state began, or the last byte moved */
     /* The get that is being composed: */
     struct mc_op *batch_last; /* its last key so far; NULL: none is open */
@@ -92,7 +93,10 @@ struct mc_trust {
 struct mc_server {
     struct mc_plane *plane;
     char *name; /* as configured */
-    struct address address;
+    struct addresses addresses; /* the ways to it */
+    unsigned way;     /* the one that new connections take */
+    unsigned untried; /* others that have not failed since one could be reached */
+    bool drained;     /* by the operator: it gets no request */
     struct mc_server_cell *cell;
     unsigned refs; /* views that name it */
     LIST_ENTRY(mc_server) link;
@@ -108,8 +112,12 @@ struct mc_server {
 
 struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_backend *backend,
                                    const struct config_cache *config);
-/* Timeouts as in a new configuration. */
-void mc_server_configure(struct mc_server *server, const struct config_cache *config);
+/* Is this the server that `backend` means? Not if the name has come to mean another address. */
+bool mc_server_is(const struct mc_server *server, const struct plan_backend *backend,
+                  const struct config_cache *config);
+/* What a new plan says of it: timeouts, addresses, whether it is drained. */
+void mc_server_configure(struct mc_server *server, const struct plan_backend *backend,
+                         const struct config_cache *config);
 /* Closes what is open; operations under way fail. */
 void mc_server_destroy(struct mc_server *server);
 /* Nothing waits for it. */
@@ -118,10 +126,13 @@ void mc_server_tick(struct mc_server *server, uint64_t now);
 
 /*
  * The connection of that dialect for the requests of one client (the same `affinity` always gets the same one, so that
- * its requests stay in order). NULL: the server is down; its trust's reason says why.
+ * its requests stay in order). NULL: it takes no request now; mc_server_refusal says why.
  */
 struct mc_connection *mc_server_connection(struct mc_server *server,
                                            const struct mc_dialect *dialect, unsigned affinity);
+/* Why it takes no request now, as a sentence in out[]. Returns out. */
+const char *mc_server_refusal(const struct mc_server *server, const struct mc_dialect *dialect,
+                              char *out, size_t size);
 /* A connection that nobody shares, of the client's dialect, for one upload. NULL as above. */
 struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client);
 /* The upload is answered, or given up in mid-value (`broken`). */

@@ -19,8 +19,9 @@
 
 struct plan_backend {
     const struct config_backend *config;
-    struct address address;
+    struct addresses addresses; /* none: its name has not been resolved yet */
     unsigned cell; /* in telemetry->http_backends, or mc_servers */
+    bool drained;  /* memcached servers: by the operator; no request goes there */
 };
 
 struct plan_arm {
@@ -38,14 +39,14 @@ struct misses_box { /* kept over reloads; shared by plans */
 
 struct plan {
     _Atomic unsigned refs;
-    struct plan *base;           /* of a plan that differs in its generations only: owns all else */
-    struct config *config; /* owned */
-    struct plan_arm *arms; /* as config->arms */
+    struct plan *base;           /* of a copy: owns what all copies share, which is marked by (s) */
+    struct config *config;       /* (s) */
+    struct plan_arm *arms;       /* as config->arms */
     struct plan_backend *servers; /* as config->cache.servers */
     struct keyspace *keyspace;   /* NULL without a cache plane */
-    struct placement *placement; /* NULL without a cache plane */
-    struct misses_box *misses;   /* NULL without a cache plane */
-    struct cohort *cohort;       /* NULL without a rollout */
+    struct placement *placement; /* (s) NULL without a cache plane */
+    struct misses_box *misses;   /* (s) NULL without a cache plane */
+    struct cohort *cohort;       /* (s) NULL without a rollout */
 };
 
 struct snapshot {
@@ -56,14 +57,25 @@ struct snapshot {
 };
 
 /*
- * Takes over `config` (freed on failure too). generations: one for each of its arms. Resolves names, makes cells. `previous` may be NULL; its
- * memory of misses goes on if the size is the same. NULL with a sentence in error[].
+ * Takes over `config` (freed on failure too). generations: one for each of its arms. Resolves names,
+ * makes cells. `previous` may be NULL; what goes on of it: the memory of misses if its size is the same,
+ * the addresses of the names that it knows, and which servers are drained. NULL with a sentence in
+ * error[].
  */
 struct plan *plan_create(struct config *config, const uint64_t *generations,
                          const struct plan *previous, struct telemetry *telemetry, char *error,
                          size_t error_size);
-/* The same with other generations of the arms' namespaces. NULL without memory. */
-struct plan *plan_regenerate(struct plan *plan, const uint64_t *generations);
+/*
+ * A copy with these generations of the arms' namespaces, whose servers and backends may be changed
+ * before it is published. NULL without memory.
+ */
+struct plan *plan_copy(struct plan *plan, const uint64_t *generations);
+/* Before publication: that name has these addresses now, wherever the plan uses it. */
+void plan_place(struct plan *plan, const char *name, const struct addresses *addresses);
+/* The addresses of that name; NULL: the plan has no such server or backend. */
+const struct addresses *plan_addresses(const struct plan *plan, const char *name);
+/* The memcached server that is configured by that name, or NULL. */
+struct plan_backend *plan_server(const struct plan *plan, const char *name);
 struct plan *plan_ref(struct plan *plan);
 void plan_unref(struct plan *plan);
 

@@ -7,6 +7,14 @@
 
 #include "crossfade/base/counter.h"
 #include "crossfade/base/histogram.h"
+#include "crossfade/base/note.h"
+
+/* How a worker fares with a server or backend; for `show`, and not in the tables. */
+struct reach {
+    counter failures; /* in a row; 0: it is up */
+    counter retry_at; /* monotonic microseconds: when it is tried next, if it is down */
+    struct note last_error;
+};
 
 /* Cache plane, by arm. */
 struct mc_arm_cell {
@@ -49,6 +57,7 @@ extern const struct metric mc_arm_metrics[];
 struct mc_server_cell {
     counter up;       /* gauge: connections that are usable */
     counter down;     /* gauge: workers that hold it for down at present */
+    counter drained;  /* gauge: workers that send it nothing, as the operator wishes */
     counter waiting;  /* gauge: requests sent or queued, without their reply */
     counter requests;
     counter batched_keys; /* keys that shared a get with others */
@@ -59,6 +68,7 @@ struct mc_server_cell {
     counter closed_by_server;
     counter bytes_read;
     counter bytes_written;
+    struct reach reach;
 };
 extern const struct metric mc_server_metrics[];
 
@@ -90,8 +100,17 @@ struct http_backend_cell {
     counter timeouts;
     counter protocol_errors;
     counter down; /* gauge: workers that hold it for down at present */
+    struct reach reach;
 };
 extern const struct metric http_backend_metrics[];
+
+/* By the name of a server or backend that is looked up; counted by the main thread. */
+struct name_cell {
+    counter lookups;
+    counter lookup_failures;
+    counter address_changes;
+};
+extern const struct metric name_metrics[];
 
 /* One for each worker (cells with the single name "worker"). */
 struct worker_cell {
@@ -112,8 +131,13 @@ struct telemetry {
     struct cells *mc_servers;
     struct cells *http_arms;
     struct cells *http_backends; /* named "<arm> <address>" */
+    struct cells *names; /* of one "worker", the main thread */
     struct cells *workers;
 };
+
+/* It failed for the nth time in a row, and is tried again at `retry_at`; reason: why. Or: it is up. */
+void reach_failed(struct reach *reach, uint64_t failures, uint64_t retry_at, const char *reason);
+void reach_ok(struct reach *reach);
 
 /* NULL without memory. */
 struct telemetry *telemetry_create(unsigned workers);

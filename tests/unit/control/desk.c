@@ -88,6 +88,13 @@ static bool host_flush(void *context, const char *arm, char *text, size_t size)
     return true;
 }
 
+static bool host_drain(void *context, const char *server, bool drain, char *text, size_t size)
+{
+    (void)context;
+    (void)snprintf(text, size, "%s is %s", server, drain ? "drained" : "in service");
+    return true;
+}
+
 static bool host_draining(void *context)
 {
     return ((struct desk *)context)->draining;
@@ -129,7 +136,8 @@ void desk_make(struct desk *desk, bool with_rollout)
                                         .shutdown = host_shutdown,
                                         .started = host_started,
                                         .draining = host_draining,
-                                        .flush = host_flush };
+                                        .flush = host_flush,
+                                        .drain = host_drain };
 }
 
 void desk_end(struct desk *desk)
