@@ -36,6 +36,7 @@ librelay_a_SOURCES = \
     src/relay/mc_text.c \
     src/relay/mc_text_compose.c \
     src/relay/mc_text_forward.c \
+    src/relay/mc_text_get.c \
     src/relay/mc_text_replies.c \
     src/relay/http_answer.c \
     src/relay/http_backend.c \

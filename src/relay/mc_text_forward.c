@@ -1,6 +1,6 @@
 /*
- * What becomes of a classic command: a get is one operation for each key, batched by server; any other
- * command is one operation, whose line, and value if it has one, go to the key's server.
+ * What becomes of a classic command of one key: one operation, whose line, and value if it has one, go to
+ * the key's server. The gets are in relay/mc_text_get.c.
  */
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_lookup.h"
@@ -18,8 +18,8 @@ static const struct slice reserved = SLICE_INIT(
 static const struct slice guarded = SLICE_INIT("CLIENT_ERROR " MC_GUARDED "\r\n");
 static const struct slice lookup_refused = SLICE_INIT("CLIENT_ERROR " MC_LOOKUP_REFUSED "\r\n");
 
-static enum mc_forward_verdict
-refuse_key(struct mc_client *client, const struct mc_request *request, enum key_verdict verdict)
+enum mc_forward_verdict mc_refuse_key(struct mc_client *client, const struct mc_request *request,
+                                      enum key_verdict verdict)
 {
     struct slice why = verdict == KEY_RESERVED ? reserved
                        : verdict == KEY_LOOKUP ? lookup_refused
@@ -29,117 +29,6 @@ refuse_key(struct mc_client *client, const struct mc_request *request, enum key_
     if (request->noreply)
         return MC_FORWARD_OK;
     return mc_client_answer(client, why) ? MC_FORWARD_OK : MC_FORWARD_NO_MEMORY;
-}
-
-/* Takes the operations of this command out of the line again; replies under way are swallowed. */
-static void take_back(struct mc_client *client, unsigned count)
-{
-    while (count-- > 0) {
-        struct mc_op *op = TAILQ_LAST(&client->ops, mc_op_list);
-        TAILQ_REMOVE(&client->ops, op, in_client);
-        client->op_count--;
-        mc_op_orphan(op);
-    }
-}
-
-static bool forward_key(struct mc_client *client, const struct mc_request *request,
-                        struct slice key, const struct key_place *place, bool last, uint64_t batch)
-{
-    struct mc_server *server =
-        client->view->servers[placement_server(mc_client_plan(client)->placement, key)];
-    struct mc_connection *connection = mc_server_connection(server, &mc_text, client->affinity);
-    struct mc_op *op = mc_client_op(client, request->verb);
-
-    if (op == NULL)
-        return false;
-    if (last)
-        op->flags |= MC_OP_LAST;
-    if (request->verb <= MC_GETS && mc_has_others(client, place))
-        op->flags |= MC_OP_TRACK;
-    counter_add(&client->cell->gets, 1);
-    if (request->verb >= MC_GAT)
-        counter_add(&client->cell->touches, 1);
-    mc_client_expect(client, op);
-    if (connection == NULL) {
-        mc_op_fail_here(op, server);
-        return !client->closed;
-    }
-    if (mc_connection_get(connection, op, place, key, batch, request->number)) {
-        mc_client_hold_back(client, connection);
-        return true;
-    }
-    mc_op_fail_here(op, server);
-    return false;
-}
-
-/* A key of a get that is answered here, in its place among the others. */
-static bool answer_lookup(struct mc_client *client, const struct mc_request *request,
-                          struct slice key, bool last)
-{
-    struct buffer_pool *pool = &client->plane->worker->buffers;
-    struct mc_op *op = mc_client_op(client, request->verb);
-    struct mc_lookup lookup;
-    char tail[64];
-    int len;
-
-    if (op == NULL)
-        return false;
-    op->flags = MC_OP_DONE | MC_OP_STARTED;
-    if (last)
-        op->flags |= MC_OP_LAST;
-    op->pending = 0;
-    mc_client_expect(client, op);
-    if (!mc_lookup(client, key, &lookup))
-        return true;
-    len = request->verb == MC_GETS || request->verb == MC_GATS
-              ? snprintf(tail, sizeof(tail), " 0 %zu %" PRIu64 "\r\n", lookup.len, lookup.cas)
-              : snprintf(tail, sizeof(tail), " 0 %zu\r\n", lookup.len);
-    ensure(len > 0 && (size_t)len < sizeof(tail));
-    return buffer_append_copy(&op->reply, pool, "VALUE ", 6) &&
-           buffer_append_copy(&op->reply, pool, key.data, key.len) &&
-           buffer_append_copy(&op->reply, pool, tail, (size_t)len) &&
-           buffer_append_copy(&op->reply, pool, lookup.value, lookup.len) &&
-           buffer_append_copy(&op->reply, pool, "\r\n", 2);
-}
-
-static enum mc_forward_verdict forward_get(struct mc_client *client,
-                                           const struct mc_request *request)
-{
-    struct slice rest = request->keys;
-    struct slice key;
-    bool more = mc_request_next_key(&rest, &key);
-    uint64_t batch = request->verb == MC_GET    ? MC_BATCH_GET
-                     : request->verb == MC_GETS ? MC_BATCH_GETS
-                                                : client->plane->next_batch++;
-    unsigned before = client->op_count;
-
-    if (!more) /* gat with a time and no key */
-        return mc_client_answer(client, SLICE("END\r\n")) ? MC_FORWARD_OK : MC_FORWARD_NO_MEMORY;
-    client->holding = true;
-    while (more) {
-        struct slice next;
-        struct key_place place;
-        enum key_verdict verdict =
-            keyspace_place(mc_client_plan(client)->keyspace, client->arm, key, &place);
-
-        more = mc_request_next_key(&rest, &next);
-        if (verdict != KEY_OK && verdict != KEY_LOOKUP) {
-            /* One bad key spoils the whole command, as with memcached; reads have no effect. */
-            take_back(client, client->op_count - before);
-            client->holding = false;
-            return refuse_key(client, request, verdict);
-        }
-        if (verdict == KEY_LOOKUP ? !answer_lookup(client, request, key, !more)
-                                  : !forward_key(client, request, key, &place, !more, batch)) {
-            client->holding = false;
-            return MC_FORWARD_NO_MEMORY;
-        }
-        key = next;
-    }
-    client->holding = false;
-    if (!TAILQ_EMPTY(&client->ops))
-        mc_client_advance(client);
-    return MC_FORWARD_OK;
 }
 
 static size_t line_tail(const struct mc_request *request, char *out)
@@ -242,7 +131,7 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
     if (storage && value.len == 0)
         client->swallow = request.value_len + 2;
     if (verdict != KEY_OK)
-        return refuse_key(client, original, verdict);
+        return mc_refuse_key(client, original, verdict);
     if (too_large && request.verb != MC_SET)
         return refuse_size(client, original);
     if (storage && !too_large &&
@@ -279,6 +168,6 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
 enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
                                    struct slice value)
 {
-    return mc_verb_is_get(request->verb) ? forward_get(client, request)
+    return mc_verb_is_get(request->verb) ? mc_forward_get(client, request)
                                          : forward_line(client, request, value);
 }

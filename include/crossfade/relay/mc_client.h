@@ -45,6 +45,7 @@ struct mc_client {
     size_t parked;  /* bytes of replies that wait for earlier ones */
     size_t scanned; /* of the first line, without a newline */
     size_t need;    /* no use to parse before that many bytes are here */
+    size_t get_taken; /* bytes of the keys of the get at the input's front that are sent */
     unsigned op_count; /* in both lists */
     uint16_t arm;
     uint16_t affinity;

@@ -19,6 +19,14 @@ enum mc_forward_verdict {
 enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
                                    struct slice value) MUST_CHECK;
 
+/* The client hears that its key is refused. */
+enum mc_forward_verdict mc_refuse_key(struct mc_client *client, const struct mc_request *request,
+                                      enum key_verdict verdict) MUST_CHECK;
+
+/* relay/mc_text_get.c: MC_FORWARD_WAIT after a part of the keys, with the line not done with. */
+enum mc_forward_verdict mc_forward_get(struct mc_client *client,
+                                       const struct mc_request *request) MUST_CHECK;
+
 /*
  * Composing (relay/mc_text_compose.c). The connection takes over the operation; false without memory (the operation is then still
  * the caller's, and the connection as before).
