@@ -211,14 +211,16 @@ void buffer_join(struct buffer *to, struct buffer *from, struct buffer_pool *poo
     buffer_init(from);
 }
 
-int buffer_vectors(const struct buffer *buffer, struct iovec *vectors, int max)
+int buffer_vectors(const struct buffer *buffer, struct iovec *vectors, int max, size_t *len)
 {
     const struct segment *segment;
     int n = 0;
 
+    *len = 0;
     for (segment = buffer->first; segment != NULL && n < max; segment = segment->next) {
         vectors[n].iov_base = (void *)(uintptr_t)segment->at;
         vectors[n].iov_len = segment->len;
+        *len += segment->len;
         n++;
     }
     return n;

@@ -14,11 +14,9 @@ static bool is_private(const struct input *input)
     return input->chunk != NULL && input->chunk != input->chunk->pool->read;
 }
 
-void input_clear(struct input *input)
+void input_drop(struct input *input)
 {
-    if (is_private(input))
-        chunk_unref(input->chunk);
-    input_init(input);
+    chunk_unref(input->chunk);
 }
 
 /* The read chunk with at least `room` bytes free. Nobody's handler is using it now. */
@@ -41,22 +39,23 @@ static struct chunk *read_chunk(struct buffer_pool *pool, size_t room)
 
 bool input_room(struct input *input, struct buffer_pool *pool, char **at, size_t *room)
 {
-    struct chunk *chunk;
     size_t left = input->end - input->begin;
+    struct chunk *before = is_private(input) ? input->chunk : NULL;
+    struct chunk *chunk;
 
-    if (is_private(input) && (input->chunk->room > CHUNK_SMALL || left > CHUNK_SMALL / 2)) {
+    if (before != NULL && (before->room > CHUNK_SMALL || left > CHUNK_SMALL / 2)) {
         /* A chunk made to size: fill it. It has room, or input_keep would have made a larger one. */
-        ensure(input->end < input->chunk->room);
-        *at = input->chunk->data + input->end;
-        *room = input->chunk->room - input->end;
+        ensure(input->end < before->room);
+        *at = before->data + input->end;
+        *room = before->room - input->end;
         return true;
     }
     chunk = read_chunk(pool, READ_MIN + left);
     if (chunk == NULL)
         return false;
-    if (is_private(input)) {
-        memcpy(chunk->data + chunk->used, input->chunk->data + input->begin, left);
-        chunk_unref(input->chunk);
+    if (before != NULL) {
+        memcpy(chunk->data + chunk->used, before->data + input->begin, left);
+        chunk_unref(before);
     } else {
         ensure(left == 0);
     }
@@ -75,17 +74,11 @@ void input_fill(struct input *input, size_t len)
     input->chunk->used = input->end;
 }
 
-bool input_keep(struct input *input, struct buffer_pool *pool, size_t need)
+bool input_keep_rest(struct input *input, struct buffer_pool *pool, size_t need)
 {
     size_t left = input->end - input->begin;
     struct chunk *chunk;
 
-    if (input->chunk == NULL)
-        return true;
-    if (left == 0) {
-        input_clear(input);
-        return true;
-    }
     if (is_private(input)) {
         /* Enough room behind what is here? A chunk that others reference must not be moved in. */
         size_t wanted = need > left ? need : left + 1;

@@ -7,13 +7,10 @@ void watch_init(struct watch *watch, struct event_base *base, int fd, event_call
     (void)event_assign(&watch->event, base, fd, EV_READ | EV_PERSIST, callback, context);
 }
 
-bool watch_set(struct watch *watch, bool reading, bool writing)
+bool watch_change(struct watch *watch, short mask)
 {
-    short mask = (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0));
     struct event *event = &watch->event;
 
-    if (mask == watch->mask)
-        return true;
     if (watch->mask != 0)
         (void)event_del(event);
     watch->mask = 0;

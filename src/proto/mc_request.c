@@ -424,12 +424,12 @@ bool mc_request_next_key(struct slice *keys, struct slice *key)
     return key->len > 0;
 }
 
-const char *mc_verb_name(enum mc_verb verb)
+struct slice mc_verb_name(enum mc_verb verb)
 {
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (commands[i].verb == verb)
-            return commands[i].name.data;
-    return "?";
+            return commands[i].name;
+    return SLICE("?");
 }
 
 static char *put_number(char *at, uint64_t n)

@@ -28,72 +28,68 @@ void mc_connection_close_batch(struct mc_connection *connection)
         mc_connection_fail(connection, "out of memory", false);
 }
 
-/*
- * Composes "<head> <wire key><tail>" in the append chunk, in one piece, and leaves the operation's key
- * pointing into it.
- */
-static bool compose(struct mc_connection *connection, struct mc_op *op, struct slice head,
-                    const struct key_place *place, struct slice key, struct slice tail)
+/* Writes the key at `at`, in `chunk`, where the operation then finds it; returns where it ends. */
+static char *put_key(struct mc_op *op, const struct key_place *place, struct slice key,
+                     struct chunk *chunk, char *at)
 {
-    struct buffer_pool *pool = &worker_of(connection)->buffers;
-    size_t len = head.len + 1 + place->wire_len + tail.len;
-    struct chunk *chunk = buffer_pool_append_chunk(pool, len + 2);
-    char *begin;
-    char *at;
-
-    if (chunk == NULL || !mc_op_keep_key(op, place, key))
-        return false;
-    at = begin = chunk->data + chunk->used;
-    if (head.len > 0)
-        memcpy(at, head.data, head.len);
-    at += head.len;
-    *at++ = ' ';
     keyspace_compose(place, key, at);
     op->wire = at;
     op->wire_len = (uint8_t)place->wire_len;
     op->prefix_len = (uint8_t)place->prefix.len;
-    at += place->wire_len;
-    if (tail.len > 0)
-        memcpy(at, tail.data, tail.len);
-    if (!buffer_append_ref(&connection->output, pool, chunk, begin, len))
-        return false;
-    chunk->used += len;
     op->wire_chunk = chunk_ref(chunk);
-    return true;
+    return at + place->wire_len;
 }
 
+/* "get" or "gat <exptime>", of a command that begins; returns where it ends. */
+static char *put_head(struct mc_connection *connection, enum mc_verb verb, uint64_t batch_id,
+                      struct slice exptime, char *at)
+{
+    struct slice name = mc_verb_name(verb);
+
+    memcpy(at, name.data, name.len);
+    at += name.len;
+    if (exptime.len > 0) {
+        *at++ = ' ';
+        memcpy(at, exptime.data, exptime.len);
+        at += exptime.len;
+    }
+    connection->batch_id = batch_id;
+    connection->batch_keys = 0;
+    connection->batch_bytes = name.len;
+    return at;
+}
+
+#define HEAD_MAX 64u
+
+/* All in one piece of the append chunk. */
 bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
                        const struct key_place *place, struct slice key, uint64_t batch_id,
                        struct slice exptime)
 {
+    struct buffer_pool *pool = &worker_of(connection)->buffers;
     size_t limit = exptime.len > 0 ? BATCH_BYTES_GAT : BATCH_BYTES;
-    char head[64];
-    size_t head_len = 0;
+    struct chunk *chunk;
+    char *begin;
+    char *at;
 
     if (connection->batch_last != NULL &&
         (connection->batch_id != batch_id || connection->batch_keys >= BATCH_KEYS ||
          connection->batch_bytes + place->wire_len + 3 > limit))
         mc_connection_close_batch(connection);
-    if (connection->batch_last == NULL) {
-        const char *verb = mc_verb_name(op->verb);
-        head_len = strlen(verb);
-        memcpy(head, verb, head_len);
-        if (exptime.len > 0) {
-            ensure(exptime.len < sizeof(head) - 8);
-            head[head_len++] = ' ';
-            memcpy(head + head_len, exptime.data, exptime.len);
-            head_len += exptime.len;
-        }
-    }
-    if (!compose(connection, op, slice_of(head, head_len), place, key, slice_of(NULL, 0)))
+    ensure(exptime.len + 8 < HEAD_MAX);
+    chunk = buffer_pool_append_chunk(pool, HEAD_MAX + 1 + place->wire_len + 2);
+    if (chunk == NULL || !mc_op_keep_key(op, place, key))
         return false;
-    if (head_len > 0) {
-        connection->batch_id = batch_id;
-        connection->batch_keys = 0;
-        connection->batch_bytes = head_len;
-    } else {
+    at = begin = chunk->data + chunk->used;
+    if (connection->batch_last == NULL)
+        at = put_head(connection, op->verb, batch_id, exptime, at);
+    else
         counter_add(&connection->server->cell->batched_keys, 1);
-    }
+    *at++ = ' ';
+    at = put_key(op, place, key, chunk, at);
+    if (!buffer_append_ref(&connection->output, pool, chunk, begin, (size_t)(at - begin)))
+        return false;
+    chunk->used += (size_t)(at - begin);
     connection->batch_last = op;
     connection->batch_keys++;
     connection->batch_bytes += place->wire_len + 1;
@@ -104,9 +100,26 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
 bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
                         const struct key_place *place, struct slice key, struct slice tail)
 {
+    struct buffer_pool *pool = &worker_of(connection)->buffers;
+    struct slice verb = mc_verb_name(op->verb);
+    size_t len = verb.len + 1 + place->wire_len + tail.len;
+    struct chunk *chunk;
+    char *begin;
+    char *at;
+
     mc_connection_close_batch(connection);
-    if (!compose(connection, op, slice_string(mc_verb_name(op->verb)), place, key, tail))
+    chunk = buffer_pool_append_chunk(pool, len);
+    if (chunk == NULL || !mc_op_keep_key(op, place, key))
         return false;
+    at = begin = chunk->data + chunk->used;
+    memcpy(at, verb.data, verb.len);
+    at += verb.len;
+    *at++ = ' ';
+    at = put_key(op, place, key, chunk, at);
+    memcpy(at, tail.data, tail.len);
+    if (!buffer_append_ref(&connection->output, pool, chunk, begin, len))
+        return false;
+    chunk->used += len;
     mc_connection_enqueue(connection, op);
     return true;
 }

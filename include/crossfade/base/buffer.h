@@ -174,8 +174,8 @@ static inline void buffer_move(struct buffer *to, struct buffer *from, struct bu
         buffer_join(to, from, pool);
 }
 
-/* Fills up to `max` vectors from the front; returns how many. */
-int buffer_vectors(const struct buffer *buffer, struct iovec *vectors, int max);
+/* Fills up to `max` vectors from the front; returns how many, and their bytes in *len. */
+int buffer_vectors(const struct buffer *buffer, struct iovec *vectors, int max, size_t *len);
 /* Drops `len` bytes from the front. */
 void buffer_drain(struct buffer *buffer, struct buffer_pool *pool, size_t len);
 
@@ -206,7 +206,13 @@ static inline void input_init(struct input *input)
     input->chunk = NULL;
     input->begin = input->end = 0;
 }
-void input_clear(struct input *input);
+void input_drop(struct input *input);
+static inline void input_clear(struct input *input)
+{
+    if (input->chunk != NULL && input->chunk != input->chunk->pool->read)
+        input_drop(input);
+    input_init(input);
+}
 /* Where the next read goes: *at and the bytes free there (never 0). False without memory. */
 bool input_room(struct input *input, struct buffer_pool *pool, char **at, size_t *room) MUST_CHECK;
 void input_fill(struct input *input, size_t len);
@@ -220,7 +226,15 @@ static inline void input_consume(struct input *input, size_t len)
 {
     input->begin += len;
 }
+bool input_keep_rest(struct input *input, struct buffer_pool *pool, size_t need) MUST_CHECK;
 /* False without memory: the connection has to be closed. */
-bool input_keep(struct input *input, struct buffer_pool *pool, size_t need) MUST_CHECK;
+MUST_CHECK static inline bool input_keep(struct input *input, struct buffer_pool *pool,
+                                         size_t need)
+{
+    if (input->begin != input->end)
+        return input_keep_rest(input, pool, need);
+    input_clear(input);
+    return true;
+}
 
 #endif

@@ -21,8 +21,14 @@ struct watch {
 /* `callback` gets the descriptor, EV_READ and EV_WRITE, and context. Nothing is watched yet. */
 void watch_init(struct watch *watch, struct event_base *base, int fd, event_callback_fn callback,
                 void *context);
+bool watch_change(struct watch *watch, short mask) MUST_CHECK;
 /* False when the loop cannot take it: the connection has to be closed. */
-bool watch_set(struct watch *watch, bool reading, bool writing) MUST_CHECK;
+MUST_CHECK static inline bool watch_set(struct watch *watch, bool reading, bool writing)
+{
+    short mask = (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0));
+
+    return mask == watch->mask || watch_change(watch, mask);
+}
 /* The same for what the stream needs, which for TLS may be the other direction. */
 bool watch_stream(struct watch *watch, const struct stream *stream, bool reading,
                   bool writing) MUST_CHECK;

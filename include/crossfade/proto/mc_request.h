@@ -81,7 +81,7 @@ bool mc_request_next_key(struct slice *keys, struct slice *key);
 /* Longest first part of a storage line that mc_request_storage_line writes after the key. */
 #define MC_STORAGE_TAIL_MAX 96u
 
-const char *mc_verb_name(enum mc_verb verb);
+struct slice mc_verb_name(enum mc_verb verb);
 static inline bool mc_verb_is_get(enum mc_verb verb)
 {
     return verb <= MC_GATS;

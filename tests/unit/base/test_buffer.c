@@ -54,16 +54,19 @@ Test(buffer, pieces_that_are_neighbours_share_one_vector)
     struct buffer a;
     struct buffer b;
     struct iovec vectors[4];
+    size_t len;
 
     buffer_pool_init(&pool);
     buffer_init(&a);
     buffer_init(&b);
     cr_assert(buffer_append_copy(&a, &pool, "one", 3));
     cr_assert(buffer_append_copy(&a, &pool, "two", 3));
-    cr_assert_eq(buffer_vectors(&a, vectors, 4), 1);
+    cr_assert_eq(buffer_vectors(&a, vectors, 4, &len), 1);
+    cr_assert_eq(len, a.len);
     cr_assert(buffer_append_copy(&b, &pool, "three", 5));
     buffer_move(&a, &b, &pool);
-    cr_assert_eq(buffer_vectors(&a, vectors, 4), 1);
+    cr_assert_eq(buffer_vectors(&a, vectors, 4, &len), 1);
+    cr_assert_eq(len, a.len);
     cr_assert_eq(vectors[0].iov_len, 11);
     buffer_clear(&a, &pool);
     buffer_pool_deinit(&pool);
