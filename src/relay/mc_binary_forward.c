@@ -54,6 +54,7 @@ static struct mc_op *new_op(struct mc_client *client, const struct mc_binary_req
     if (op == NULL)
         return NULL;
     op->opcode = request->opcode;
+    op->loud = request->loud;
     op->opaque = request->opaque;
     if (request->quiet)
         op->flags |= MC_OP_QUIET;

@@ -3,7 +3,9 @@ EXTRA_DIST += \
     tests/run \
     tests/integration/control_talk.py \
     tests/integration/harness.py \
+    tests/integration/packets.py \
     tests/integration/prometheus.py \
+    tests/integration/test_binary.py \
     tests/integration/test_cache_pressure.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
