@@ -1,8 +1,10 @@
 # The same bytes to the real thing and through the daemon, or against the daemon with a peer that is
 # scripted; run like the integration tests (tests/integration/harness.py says how).
 EXTRA_DIST += \
+    tests/conformance/binary_cases.py \
     tests/conformance/cases.py \
     tests/conformance/compare.py \
+    tests/conformance/test_binary_wire.py \
     tests/conformance/test_classic.py \
     tests/conformance/test_suites.py \
     tests/conformance/test_web_framing.py

@@ -132,6 +132,15 @@ class Matrix(harness.Test):
     def test_g7_pylibmc_with_behaviours(self):
         self.drive("pylibmc", behaviours={"cas": True, "no_block": True, "tcp_nodelay": True, "ketama": True})
 
+    def test_g7_pylibmc_in_binary(self):
+        self.drive("pylibmc", binary=True, behaviours={})
+
+    def test_g7_pylibmc_in_binary_with_behaviours(self):
+        self.drive("pylibmc", binary=True, behaviours={"cas": True, "no_block": True, "tcp_nodelay": True})
+
+    def test_g7_python_binary_memcached(self):
+        self.drive("bmemcached")
+
     def test_g7_django_with_pymemcache(self):
         self.drive("django", backend="PyMemcacheCache")
 
@@ -146,6 +155,15 @@ class Matrix(harness.Test):
 
     def test_g7_php_without_waiting(self):
         self.drive("php", no_block=True, serializer="IGBINARY", prefix="shop:")
+
+    def test_g7_php_in_binary(self):
+        self.drive("php", binary=True, nodelay=True)
+
+    def test_g7_dalli(self):
+        self.drive("dalli", protocol="binary")
+
+    def test_g7_dalli_with_a_namespace(self):
+        self.drive("dalli", compress=True, namespace="app")
 
     def test_g7_cache_memcached_fast(self):
         self.drive("Cache::Memcached::Fast", namespace="ns:")
