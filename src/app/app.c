@@ -298,7 +298,7 @@ struct app *app_start(const char *config_path)
     struct config_faults faults = { NULL, 0 };
     struct config *config = config_load_file(config_path, &faults);
     struct app *app;
-    char error[512] = "out of memory";
+    char error[1024] = "out of memory";
 
     config_faults_print(&faults, config_path, stderr);
     config_faults_free(&faults);

@@ -2,6 +2,7 @@
 
 #include "crossfade/app/app.h"
 #include "crossfade/conf/load.h"
+#include "crossfade/relay/tls_set.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -34,10 +35,28 @@ static const struct option options[] = {
     { NULL, 0, NULL, 0 },
 };
 
+static void print_tls(void *context, bool fault, unsigned line, unsigned column, const char *path,
+                      const char *text)
+{
+    (void)fprintf(stderr, "%s:%u:%u: %s%s %s\n", (const char *)context, line, column,
+                  fault ? "" : "warning: ", path, text);
+}
+
+/* The files that the configuration names are a part of it. */
+static bool check_tls(const struct config *config)
+{
+    struct tls_set *set = tls_set_create(config, NULL, print_tls, config->file);
+    bool good = set != NULL;
+
+    tls_set_destroy(set);
+    return good;
+}
+
 static int check(const char *path)
 {
     struct config_faults faults = { NULL, 0 };
     struct config *config = config_load_file(path, &faults);
+    int status = 0;
 
     config_faults_print(&faults, path, stderr);
     if (config == NULL) {
@@ -46,10 +65,13 @@ static int check(const char *path)
         config_faults_free(&faults);
         return 1;
     }
-    config_print_plan(config, stdout);
+    if (check_tls(config))
+        config_print_plan(config, stdout);
+    else
+        status = 1;
     config_free(config);
     config_faults_free(&faults);
-    return 0;
+    return status;
 }
 
 int main(int argc, char **argv)

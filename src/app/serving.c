@@ -222,6 +222,31 @@ static bool load(const struct app *app, struct config **config, struct report *r
     return *config != NULL;
 }
 
+struct tls_check {
+    const char *file;
+    struct report *report;
+};
+
+static void say_tls(void *context, bool fault, unsigned line, unsigned column, const char *path,
+                    const char *text)
+{
+    struct tls_check *check = context;
+
+    say(check->report, "%s:%u:%u: %s%s %s\n", check->file, line, column, fault ? "" : "warning: ",
+        path, text);
+}
+
+/* The files for TLS, without anything of it being used. */
+static bool check_tls(const struct app *app, const struct config *config, struct report *report)
+{
+    struct tls_check check = { app->config_path, report };
+    struct tls_set *set = tls_set_create(config, app->plan->tls, say_tls, &check);
+    bool good = set != NULL;
+
+    tls_set_destroy(set);
+    return good;
+}
+
 /* The rollout begins, goes on, or ends with its section. */
 static bool match_rollout(struct app *app, const struct config *config, char *error, size_t size)
 {
@@ -262,7 +287,7 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
     struct listeners *listeners;
     struct listeners *listeners_before = app->listeners;
     uint64_t generations[CONFIG_ARMS_MAX];
-    char error[512];
+    char error[1024];
 
     text[0] = '\0';
     if (swap && app->draining) {
@@ -271,6 +296,10 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
     }
     if (!load(app, &config, &report))
         return false;
+    if (!swap && !check_tls(app, config, &report)) {
+        config_free(config);
+        return false;
+    }
     if (!swap) {
         say(&report, "%s is valid", app->config_path);
         config_free(config);

@@ -222,6 +222,43 @@ static void check_rules(struct loader *loader)
     }
 }
 
+/* -- TLS -- */
+
+static void check_listener_tls(struct loader *loader, size_t index)
+{
+    if (is_given(loader, PATH("cache.listen[%zu].tls.client", index)) &&
+        !is_given(loader, PATH("cache.listen[%zu].tls.client_ca", index)))
+        places_fault(loader, PATH("cache.listen[%zu].tls.client", index),
+                     "needs to know whose certificates are good; give client_ca too");
+}
+
+static void check_server_tls(struct loader *loader)
+{
+    const struct config_cache *cache = &loader->config->cache;
+    const struct config_server_tls *tls = &cache->server_tls;
+
+    if (!tls->present)
+        return;
+    if (tls->key != NULL && tls->certificate == NULL)
+        places_fault(loader, "cache.server_tls.key",
+                     "is of no use without a certificate; give cache.server_tls.certificate too");
+    if (!tls->verify && tls->ca != NULL)
+        places_fault(loader, "cache.server_tls.ca",
+                     "has no meaning with verify: false; take one of them out");
+    for (size_t i = 0; tls->verify && tls->name == NULL && i < cache->server_count; i++)
+        if (cache->servers[i].endpoint.path != NULL)
+            places_fault(loader, PATH("cache.servers[%zu]", i),
+                         "is a unix socket, which has no name that its certificate could be for; "
+                         "give cache.server_tls.name");
+}
+
+static void check_tls(struct loader *loader)
+{
+    for (size_t i = 0; i < loader->config->cache.listener_count; i++)
+        check_listener_tls(loader, i);
+    check_server_tls(loader);
+}
+
 /* -- Addresses -- */
 
 struct addresses {
@@ -403,6 +440,7 @@ void check_config(struct loader *loader)
     check_arms(loader);
     check_backends(loader, "cache.servers", config->cache.servers, config->cache.server_count);
     check_rules(loader);
+    check_tls(loader);
     check_addresses(loader);
     check_rollout(loader);
     check_web(loader);

@@ -43,29 +43,40 @@ const struct place *places_find(const struct source *source, const char *path)
     return bsearch(&wanted, source->places, source->place_count, sizeof(wanted), compare);
 }
 
-void places_fault(struct loader *loader, const char *path, const char *format, ...)
+/* Of the value at that path, or of the nearest one above it that was given. */
+static struct position nearest_place(const struct source *source, const char *path)
 {
     char above[LOADER_PATH_MAX];
+
+    (void)snprintf(above, sizeof(above), "%s", path);
+    for (;;) {
+        const struct place *place = places_find(source, above);
+        size_t len = strlen(above);
+        if (place != NULL)
+            return place->at;
+        while (len > 0 && above[len - 1] != '.' && above[len - 1] != '[')
+            len--;
+        if (len == 0)
+            return (struct position){ 1, 1 };
+        above[len - 1] = '\0';
+    }
+}
+
+void places_fault(struct loader *loader, const char *path, const char *format, ...)
+{
     char text[768];
-    struct position at = { 1, 1 };
     va_list arguments;
 
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    (void)snprintf(above, sizeof(above), "%s", path);
-    for (;;) {
-        const struct place *place = places_find(loader->source, above);
-        size_t len = strlen(above);
-        if (place != NULL) {
-            at = place->at;
-            break;
-        }
-        while (len > 0 && above[len - 1] != '.' && above[len - 1] != '[')
-            len--;
-        if (len == 0)
-            break;
-        above[len - 1] = '\0';
-    }
-    faults_add(loader->faults, at, "%s %s", path, text);
+    faults_add(loader->faults, nearest_place(loader->source, path), "%s %s", path, text);
+}
+
+void config_place(const struct config *config, const char *path, unsigned *line, unsigned *column)
+{
+    struct position at = nearest_place(config->source, path);
+
+    *line = at.line;
+    *column = at.column;
 }

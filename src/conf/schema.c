@@ -106,6 +106,10 @@ static const struct schema_choice resolve_at_start[] = {
     { "required", false, false },
     { "optional", true, false },
     { NULL, 0, false } };
+static const struct schema_choice tls_clients[] = {
+    { "required", TLS_CLIENT_REQUIRED, false },
+    { "optional", TLS_CLIENT_OPTIONAL, false },
+    { NULL, 0, false } };
 static const struct schema_choice log_levels[] = {
     { "error", LOG_ERROR, false },
     { "warn", LOG_WARN, false },
@@ -123,6 +127,39 @@ static const struct schema_row tls_rows[] = {
     { .name = "key", .kind = SCHEMA_PATH, .note = "none", .help = "PEM file with the private key" },
     { .name = "client_ca", .kind = SCHEMA_PATH, .note = "none",
       .help = "PEM file with the authorities that clients' certificates are checked against" },
+    { .name = NULL } };
+
+static const struct schema_row listen_tls_rows[] = {
+    { .name = "certificate", .kind = SCHEMA_PATH, .flags = SCHEMA_REQUIRED,
+      .help = "PEM file with the certificate and its chain",
+      FIELD(struct config_tls, certificate) },
+    { .name = "key", .kind = SCHEMA_PATH, .note = "in the certificate's file",
+      .help = "PEM file with the private key, without a password",
+      FIELD(struct config_tls, key) },
+    { .name = "client_ca", .kind = SCHEMA_PATH, .note = "none",
+      .help = "PEM file with the authorities that clients' certificates are checked against",
+      FIELD(struct config_tls, client_ca) },
+    { .name = "client", .kind = SCHEMA_CHOICE, .standard = "required", .choices = tls_clients,
+      .help = "with client_ca, whether a client has to have a certificate",
+      FIELD(struct config_tls, client) },
+    { .name = NULL } };
+
+static const struct schema_row server_tls_rows[] = {
+    { .name = "ca", .kind = SCHEMA_PATH, .note = "the system's",
+      .help = "PEM file with the authorities that the servers' certificates are checked against",
+      FIELD(struct config_server_tls, ca) },
+    { .name = "certificate", .kind = SCHEMA_PATH, .note = "none",
+      .help = "PEM file with our own certificate and its chain, for servers that want one",
+      FIELD(struct config_server_tls, certificate) },
+    { .name = "key", .kind = SCHEMA_PATH, .note = "in the certificate's file",
+      .help = "PEM file with its private key, without a password",
+      FIELD(struct config_server_tls, key) },
+    { .name = "name", .kind = SCHEMA_TEXT, .note = "the host of each server's address",
+      .low = 1, .high = VALUE_HOST_MAX, .help = "the name that their certificates have to be for",
+      FIELD(struct config_server_tls, name) },
+    { .name = "verify", .kind = SCHEMA_BOOL, .standard = "true",
+      .help = "false: any certificate will do, so that anybody in between can read and change all",
+      FIELD(struct config_server_tls, verify) },
     { .name = NULL } };
 
 static const struct schema_row backend_rows[] = {
@@ -156,8 +193,9 @@ static const struct schema_row cache_listen_rows[] = {
       .help = "the arm whose clients connect here", FIELD(struct config_listener, arm) },
     { .name = "mode", .kind = SCHEMA_MODE, .note = "by the umask",
       .help = "permissions of a unix socket", FIELD(struct config_listener, mode) },
-    { .name = "tls", .kind = SCHEMA_SECTION, .flags = SCHEMA_LATER, .rows = tls_rows,
-      .help = "TLS from clients" },
+    { .name = "tls", .kind = SCHEMA_SECTION, .flags = SCHEMA_OPTIONAL, .rows = listen_tls_rows,
+      .help = "TLS from clients", FIELD(struct config_listener, tls),
+      .present_offset = offsetof(struct config_tls, present) },
     { .name = "sasl", .kind = SCHEMA_PATH, .flags = SCHEMA_LATER, .note = "none",
       .help = "file with the users that may connect" },
     { .name = NULL } };
@@ -197,6 +235,10 @@ static const struct schema_row cache_rows[] = {
       .shorthand = "address", .low = 1, .high = LIST_MAX,
       .help = "the memcached servers: host:port, host:port:weight, unix:/path",
       ARRAY(struct config_cache, servers, server_count) },
+    { .name = "server_tls", .kind = SCHEMA_SECTION, .flags = SCHEMA_OPTIONAL,
+      .rows = server_tls_rows, .help = "TLS towards the servers",
+      FIELD(struct config_cache, server_tls),
+      .present_offset = offsetof(struct config_server_tls, present) },
     { .name = "distribution", .kind = SCHEMA_CHOICE, .standard = "ketama",
       .choices = distributions, .help = "how keys are spread over servers, as in libmemcached",
       FIELD(struct config_cache, distribution) },

@@ -175,6 +175,7 @@ void metrics_write(const struct control_host *host, struct evbuffer *out)
         { t->mc_arms, mc_arm_metrics, "cache", "arm", NULL, offsetof(struct mc_arm_cell, latency),
           "From a cache command to its reply." },
         { t->mc_servers, mc_server_metrics, "cache_server", "server", NULL, 0, NULL },
+        { t->tls, tls_metrics, "tls", "listener", NULL, 0, NULL },
         { t->http_arms, http_arm_metrics, "web", "arm", NULL,
           offsetof(struct http_arm_cell, latency), "From a request's head to its response's end." },
         { t->http_backends, http_backend_metrics, "web_backend", "arm", "backend", 0, NULL },

@@ -161,6 +161,7 @@ void command_show_stats(struct control_call *call, struct control_reply *reply)
     reply->columns = columns;
     add_cells(reply->data, "cache arm", t->mc_arms, mc_arm_metrics);
     add_cells(reply->data, "cache server", t->mc_servers, mc_server_metrics);
+    add_cells(reply->data, "tls listener", t->tls, tls_metrics);
     add_cells(reply->data, "web arm", t->http_arms, http_arm_metrics);
     add_cells(reply->data, "web backend", t->http_backends, http_backend_metrics);
     add_cells(reply->data, "name", t->names, name_metrics);

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += librelay.a
 librelay_a_SOURCES = \
+    include/crossfade/relay/greeting.h \
     include/crossfade/relay/http_client.h \
     include/crossfade/relay/http_forward.h \
     include/crossfade/relay/http_plane.h \
@@ -20,10 +21,12 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_text.h \
     include/crossfade/relay/snapshot.h \
     include/crossfade/relay/telemetry.h \
+    include/crossfade/relay/tls_set.h \
     include/crossfade/relay/worker.h \
     src/relay/mc_binary.c \
     src/relay/mc_binary_forward.c \
     src/relay/mc_binary_replies.c \
+    src/relay/greeting.c \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_flush.c \
@@ -46,4 +49,5 @@ librelay_a_SOURCES = \
     src/relay/http_server.c \
     src/relay/snapshot.c \
     src/relay/telemetry.c \
+    src/relay/tls_set.c \
     src/relay/worker.c

@@ -4,7 +4,6 @@
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_pools.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -20,15 +19,24 @@ static struct buffer_pool *pool_of(const struct mc_client *client)
     return &client->plane->worker->buffers;
 }
 
-struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view, unsigned arm,
-                                   int fd)
+/* What to wait for: there may be changes at every read and write of a TLS stream. */
+static bool update_watch(struct mc_client *client)
+{
+    return watch_stream(&client->watch, &client->stream, !client->paused && !client->closing,
+                        client->writing);
+}
+
+struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view, unsigned listener,
+                                   const struct stream *stream, struct tls_cell *tls)
 {
     struct mc_client *client = slab_get(&plane->clients);
     struct worker *worker = plane->worker;
     const struct plan *plan = view->pin->snapshot->plan;
+    unsigned arm = plan->config->cache.listeners[listener].arm;
 
     if (client == NULL) {
-        (void)close(fd);
+        struct stream refused = *stream;
+        stream_close(&refused);
         return NULL;
     }
     memset(client, 0, sizeof(*client));
@@ -46,17 +54,22 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     LIST_INIT(&client->stalled);
     input_init(&client->input);
     buffer_init(&client->output);
-    stream_init_plain(&client->stream, fd);
-    watch_init(&client->watch, worker->base, fd, on_ready, client);
+    client->stream = *stream;
+    client->tls = tls;
+    watch_init(&client->watch, worker->base, stream->fd, on_ready, client);
     TAILQ_INSERT_TAIL(&plane->client_list, client, link);
     plane->client_count++;
     counter_add(&client->cell->connections_total, 1);
     counter_add(&client->cell->connections_current, 1);
     counter_add(&worker->cell->cache_clients, 1);
-    if (!watch_set(&client->watch, true, false)) {
+    if (tls != NULL)
+        counter_add(&tls->connections, 1);
+    if (!update_watch(client)) {
         mc_client_close(client, "no memory for its events");
         return NULL;
     }
+    if (client->stream.pending)
+        mc_client_wake(client); /* its first commands came with the end of the handshake */
     return client;
 }
 
@@ -99,6 +112,8 @@ void mc_client_close(struct mc_client *client, const char *why)
     TAILQ_REMOVE(&plane->client_list, client, link);
     plane->client_count--;
     counter_sub(&client->cell->connections_current, 1);
+    if (client->tls != NULL)
+        counter_sub(&client->tls->connections, 1);
     counter_sub(&worker->cell->cache_clients, 1);
     mc_view_unref(plane, client->view);
     client->view = NULL;
@@ -292,7 +307,7 @@ static bool parse(struct mc_client *client)
         return false;
     }
     client->paused = step == MC_STEP_STOP;
-    if (!watch_set(&client->watch, !client->paused && !client->closing, client->writing)) {
+    if (!update_watch(client)) {
         mc_client_close(client, "no memory for its events");
         return false;
     }
@@ -312,6 +327,7 @@ static void begin(struct mc_client *client)
 static void read_commands(struct mc_client *client)
 {
     struct mc_plane *plane = client->plane;
+    char why[160];
     size_t moved;
 
     switch (stream_read(&client->stream, &client->input, pool_of(client), &moved)) {
@@ -324,10 +340,11 @@ static void read_commands(struct mc_client *client)
             TAILQ_REMOVE(&plane->client_list, client, link);
             TAILQ_INSERT_TAIL(&plane->client_list, client, link);
         }
-        (void)parse(client);
+        if (parse(client) && client->stream.pending)
+            mc_client_wake(client);
         return;
     case STREAM_AGAIN:
-        if (!input_keep(&client->input, pool_of(client), client->need))
+        if (!input_keep(&client->input, pool_of(client), client->need) || !update_watch(client))
             mc_client_close(client, "out of memory");
         return;
     case STREAM_CLOSED:
@@ -340,7 +357,7 @@ static void read_commands(struct mc_client *client)
         (void)parse(client);
         return;
     case STREAM_FAILED:
-        mc_client_close(client, strerror(errno));
+        mc_client_close(client, stream_why(&client->stream, why, sizeof(why)));
         return;
     }
 }
@@ -352,6 +369,7 @@ static void on_ready(evutil_socket_t fd, short what, void *context)
     (void)fd;
     if (client->closed)
         return;
+    what = watch_meaning(&client->stream, what);
     if (what & EV_WRITE) {
         client->writing = false;
         mc_client_wake(client);
@@ -384,17 +402,18 @@ static bool write_replies(struct mc_client *client)
 {
     size_t before = client->output.len;
     enum stream_verdict verdict;
+    char why[160];
 
     if (before == 0 || client->writing)
         return true;
     verdict = stream_flush(&client->stream, &client->output, pool_of(client));
     counter_add(&client->cell->bytes_written, before - client->output.len);
     if (verdict == STREAM_FAILED) {
-        mc_client_close(client, strerror(errno));
+        mc_client_close(client, stream_why(&client->stream, why, sizeof(why)));
         return false;
     }
     client->writing = verdict == STREAM_AGAIN;
-    if (!watch_set(&client->watch, !client->paused && !client->closing, client->writing)) {
+    if (!update_watch(client)) {
         mc_client_close(client, "no memory for its events");
         return false;
     }
@@ -430,11 +449,13 @@ static void flush_task(struct turn_task *task)
         mc_client_close(client, "done");
     else if (client->plane->worker->draining)
         mc_client_drain(client);
+    if (!client->closed && client->stream.pending && !client->paused && !client->closing)
+        watch_again(&client->watch); /* what TLS has in hand makes no socket readable */
 }
 
 void mc_client_drain(struct mc_client *client)
 {
-    if (is_done(client) && input_bytes(&client->input).len == 0 && client->upload == NULL &&
+    if (is_done(client) && input_bytes(&client->input).len == 0 && !client->stream.pending && client->upload == NULL &&
         client->swallow == 0)
         mc_client_close(client, "the daemon stops");
 }

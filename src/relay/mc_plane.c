@@ -17,6 +17,7 @@ struct mc_plane *mc_plane_create(struct worker *worker)
         return NULL;
     plane->worker = worker;
     plane->next_batch = MC_BATCH_FIRST_FREE;
+    greetings_init(&plane->greetings, worker);
     TAILQ_INIT(&plane->client_list);
     LIST_INIT(&plane->servers);
     STAILQ_INIT(&plane->flushing);
@@ -113,6 +114,32 @@ static void move_clients(struct mc_plane *plane, const struct mc_view *before,
     }
 }
 
+static struct tls_cell *tls_cell_of(const struct mc_plane *plane, const struct plan *plan,
+                                    size_t listener)
+{
+    return cells_get(plane->worker->telemetry->tls, plan->tls_cells[listener],
+                     plane->worker->index);
+}
+
+/* Which certificates are in use is the same for all workers: one of them counts it. */
+static void count_certificates(const struct mc_plane *plane)
+{
+    const struct worker *worker = plane->worker;
+    const struct plan *plan = worker->current->snapshot->plan;
+    struct cells *cells = worker->telemetry->tls;
+
+    if (worker->index != 0)
+        return;
+    for (unsigned i = 0; i < cells_count(cells); i++)
+        counter_set(&((struct tls_cell *)cells_get(cells, i, 0))->certificate_expires, 0);
+    for (size_t i = 0; i < plan->tls->listener_count; i++) {
+        const struct tls_context *tls = plan->tls->listeners[i];
+        if (tls != NULL)
+            counter_set(&tls_cell_of(plane, plan, i)->certificate_expires,
+                        tls_context_expires(tls));
+    }
+}
+
 bool mc_plane_adopt(struct mc_plane *plane)
 {
     const struct plan *plan = plane->worker->current->snapshot->plan;
@@ -132,19 +159,45 @@ bool mc_plane_adopt(struct mc_plane *plane)
         move_clients(plane, before, after);
     if (before != NULL)
         mc_view_unref(plane, before);
+    count_certificates(plane);
     return true;
+}
+
+/* The configuration may have changed since the client was accepted. */
+static void greeted(void *context, const char *name, struct stream *stream,
+                    const struct address *peer)
+{
+    struct mc_plane *plane = context;
+    const struct plan *plan = plane->view != NULL ? plane->view->pin->snapshot->plan : NULL;
+
+    (void)peer;
+    for (size_t i = 0; plan != NULL && i < plan->tls->listener_count; i++) {
+        if (plan->tls->listeners[i] == NULL ||
+            strcmp(tls_context_name(plan->tls->listeners[i]), name) != 0)
+            continue;
+        (void)mc_client_create(plane, plane->view, (unsigned)i, stream,
+                               tls_cell_of(plane, plan, i));
+        return;
+    }
+    stream_close(stream);
 }
 
 void mc_plane_accept(struct mc_plane *plane, unsigned listener, int fd, const struct address *peer)
 {
-    const struct config_cache *config = plane->view != NULL ? mc_view_config(plane->view) : NULL;
+    const struct plan *plan = plane->view != NULL ? plane->view->pin->snapshot->plan : NULL;
+    struct stream stream;
 
-    (void)peer;
-    if (config == NULL || listener >= config->listener_count) {
+    if (plan == NULL || listener >= plan->config->cache.listener_count) {
         (void)close(fd);
         return;
     }
-    (void)mc_client_create(plane, plane->view, config->listeners[listener].arm, fd);
+    if (plan->tls->listeners[listener] != NULL) {
+        greetings_add(&plane->greetings, fd, peer, plan->tls->listeners[listener],
+                      tls_cell_of(plane, plan, listener), greeted, plane);
+        return;
+    }
+    stream_init_plain(&stream, fd);
+    (void)mc_client_create(plane, plane->view, listener, &stream, NULL);
 }
 
 void mc_plane_tick(struct mc_plane *plane, uint64_t now)
@@ -163,6 +216,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
     while (idle > 0 && (client = TAILQ_FIRST(&plane->client_list)) != NULL &&
            now > client->last_active + idle)
         mc_client_close(client, "idle for too long");
+    greetings_tick(&plane->greetings, now);
     slab_trim(&plane->clients);
     slab_trim(&plane->ops);
 }
@@ -171,6 +225,7 @@ void mc_plane_drain(struct mc_plane *plane)
 {
     struct mc_client *client = TAILQ_FIRST(&plane->client_list);
 
+    greetings_close_all(&plane->greetings, "the daemon stops");
     while (client != NULL) {
         struct mc_client *next = TAILQ_NEXT(client, link);
         mc_client_drain(client);
@@ -188,6 +243,7 @@ void mc_plane_destroy(struct mc_plane *plane)
     struct mc_client *client;
     struct mc_server *server;
 
+    greetings_deinit(&plane->greetings);
     while ((client = TAILQ_FIRST(&plane->client_list)) != NULL)
         mc_client_close(client, "the daemon ends");
     while (!STAILQ_EMPTY(&plane->flushing)) {

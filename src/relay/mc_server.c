@@ -23,6 +23,13 @@ static void on_ready(evutil_socket_t fd, short what, void *context);
 static void flush_task(struct turn_task *task);
 static void grave_task(struct turn_task *task);
 
+/* Reading stops while a client is slow; TLS may need the other direction for a while. */
+static bool update_watch(struct mc_connection *connection)
+{
+    return watch_stream(&connection->watch, &connection->stream, connection->stalled_by == NULL,
+                        connection->writing);
+}
+
 static struct worker *worker_of(const struct mc_connection *connection)
 {
     return connection->server->plane->worker;
@@ -46,6 +53,8 @@ static void connection_init(struct mc_connection *connection, struct mc_server *
 struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_backend *backend,
                                    const struct config_cache *config)
 {
+    struct tls_context *tls = plane->worker->current->snapshot->plan->tls->servers;
+    const char *host = backend->config->endpoint.host;
     struct mc_server *server = calloc(1, sizeof(*server));
 
     if (server == NULL)
@@ -56,13 +65,18 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
     server->per_dialect = config->connections_per_server;
     server->connection_count = server->per_dialect * MC_DIALECTS;
     server->name = strdup(backend->config->endpoint.text);
+    server->host = host != NULL ? strdup(host) : NULL;
     server->connections = calloc(server->connection_count, sizeof(*server->connections));
-    if (server->name == NULL || server->connections == NULL) {
+    if (server->name == NULL || server->connections == NULL ||
+        (host != NULL && server->host == NULL)) {
         free(server->name);
+        free(server->host);
         free(server->connections);
         free(server);
         return NULL;
     }
+    if (tls != NULL)
+        server->tls = tls_context_ref(tls);
     for (unsigned i = 0; i < server->connection_count; i++)
         connection_init(&server->connections[i], server, dialects[i / server->per_dialect]);
     LIST_INIT(&server->uploads);
@@ -76,6 +90,7 @@ bool mc_server_is(const struct mc_server *server, const struct plan_backend *bac
 {
     return strcmp(server->name, backend->config->endpoint.text) == 0 &&
            server->per_dialect == config->connections_per_server &&
+           server->tls == server->plane->worker->current->snapshot->plan->tls->servers &&
            (server->addresses.count == 0 ||
             addresses_find(&backend->addresses, &server->addresses.all[server->way]) >= 0);
 }
@@ -207,7 +222,7 @@ static void back_off(const struct mc_connection *connection, const char *reason)
     trust->retry_at = now + wait;
     reach_failed(&server->cell->reach, trust->failures, trust->retry_at, reason);
     server->plane->worker->ask_main(server->plane->worker); /* its name may have moved */
-    (void)snprintf(trust->reason, sizeof(trust->reason), "memcached server %.64s is down (%.60s)",
+    (void)snprintf(trust->reason, sizeof(trust->reason), "memcached server %.64s is down (%.100s)",
                    server->name, reason);
 }
 
@@ -262,7 +277,10 @@ void mc_server_destroy(struct mc_server *server)
         reach_ok(&server->cell->reach);
     }
     LIST_REMOVE(server, link);
+    tls_resume_clear(&server->resume);
+    tls_context_unref(server->tls);
     free(server->name);
+    free(server->host);
     free(server->connections);
     free(server);
 }
@@ -307,6 +325,7 @@ static int connect_socket(struct mc_connection *connection, const char **why)
 
 static bool open_connection(struct mc_connection *connection)
 {
+    struct mc_server *server = connection->server;
     struct worker *worker = worker_of(connection);
     const char *why;
     int fd = connect_socket(connection, &why);
@@ -315,7 +334,13 @@ static bool open_connection(struct mc_connection *connection)
         back_off(connection, why);
         return false;
     }
-    stream_init_plain(&connection->stream, fd);
+    if (server->tls == NULL) {
+        stream_init_plain(&connection->stream, fd);
+    } else if (!stream_init_tls_client(&connection->stream, fd, server->tls, server->host,
+                                       &server->resume)) {
+        back_off(connection, "no memory for TLS");
+        return false;
+    }
     watch_init(&connection->watch, worker->base, fd, on_ready, connection);
     if (!watch_set(&connection->watch, true, true)) {
         stream_close(&connection->stream);
@@ -487,15 +512,11 @@ static void connect_failed(struct mc_connection *connection, const char *reason)
         mc_connection_fail(connection, reason, false);
 }
 
-static void connected(struct mc_connection *connection)
+/* Bytes can go both ways. */
+static void established(struct mc_connection *connection)
 {
     struct mc_server *server = connection->server;
-    int failure = stream_connect_result(connection->stream.fd);
 
-    if (failure != 0) {
-        connect_failed(connection, strerror(failure));
-        return;
-    }
     counter_add(&server->cell->connects, 1);
     server->untried = server->addresses.count - 1;
     if (trust_of(connection)->failures == 0 || !STAILQ_EMPTY(&connection->ops)) {
@@ -509,11 +530,55 @@ static void connected(struct mc_connection *connection)
     worker_defer(worker_of(connection), &connection->flush);
 }
 
+static void tls_failed(struct mc_connection *connection, const char *why)
+{
+    counter_add(&connection->server->cell->tls_failures, 1);
+    connect_failed(connection, why);
+}
+
+static void shake_hands(struct mc_connection *connection)
+{
+    struct mc_server *server = connection->server;
+    char why[160];
+
+    switch (stream_handshake(&connection->stream)) {
+    case STREAM_OK:
+        if (server->tls != NULL) {
+            counter_add(&server->cell->tls_handshakes, 1);
+            counter_add(&server->cell->tls_resumed, stream_tls_resumed(&connection->stream));
+        }
+        established(connection);
+        return;
+    case STREAM_AGAIN:
+        if (!watch_stream(&connection->watch, &connection->stream, true, false))
+            mc_connection_fail(connection, "no memory for its events", true);
+        return;
+    case STREAM_CLOSED:
+    case STREAM_FAILED:
+        tls_failed(connection, stream_why(&connection->stream, why, sizeof(why)));
+        return;
+    }
+}
+
+static void connected(struct mc_connection *connection)
+{
+    int failure = stream_connect_result(connection->stream.fd);
+
+    if (failure != 0) {
+        connect_failed(connection, strerror(failure));
+        return;
+    }
+    connection->state = MC_HANDSHAKING;
+    connection->since = worker_now(worker_of(connection));
+    shake_hands(connection);
+}
+
 static void flush_output(struct mc_connection *connection)
 {
     struct worker *worker = worker_of(connection);
     size_t before;
     enum stream_verdict verdict;
+    char why[160];
 
     if (connection->batch_last != NULL)
         mc_connection_close_batch(connection);
@@ -529,11 +594,11 @@ static void flush_output(struct mc_connection *connection)
         connection->since = worker_now(worker);
     if (verdict == STREAM_FAILED) {
         counter_add(&connection->server->cell->closed_by_server, 1);
-        mc_connection_fail(connection, strerror(errno), true);
+        mc_connection_fail(connection, stream_why(&connection->stream, why, sizeof(why)), true);
         return;
     }
     connection->writing = verdict == STREAM_AGAIN;
-    if (!watch_set(&connection->watch, connection->stalled_by == NULL, connection->writing)) {
+    if (!update_watch(connection)) {
         mc_connection_fail(connection, "no memory for its events", true);
         return;
     }
@@ -575,12 +640,16 @@ static void flush_task(struct turn_task *task)
     if (connection->state != MC_CLOSED && connection->stalled_by == NULL &&
         input_bytes(&connection->input).len > 0)
         pair(connection);
+    if (connection->state != MC_CLOSED && connection->stalled_by == NULL &&
+        connection->stream.pending)
+        watch_again(&connection->watch); /* what TLS has in hand makes no socket readable */
 }
 
 static void read_replies(struct mc_connection *connection)
 {
     struct worker *worker = worker_of(connection);
     struct mc_server *server = connection->server;
+    char why[160];
     size_t moved;
 
     switch (stream_read(&connection->stream, &connection->input, &worker->buffers, &moved)) {
@@ -588,9 +657,11 @@ static void read_replies(struct mc_connection *connection)
         counter_add(&server->cell->bytes_read, moved);
         connection->since = worker_now(worker);
         pair(connection);
+        if (connection->state != MC_CLOSED && connection->stream.pending)
+            worker_defer(worker, &connection->flush);
         return;
     case STREAM_AGAIN:
-        if (!input_keep(&connection->input, &worker->buffers, 0))
+        if (!input_keep(&connection->input, &worker->buffers, 0) || !update_watch(connection))
             mc_connection_fail(connection, "out of memory", false);
         return;
     case STREAM_CLOSED:
@@ -601,7 +672,8 @@ static void read_replies(struct mc_connection *connection)
         return;
     case STREAM_FAILED:
         counter_add(&server->cell->closed_by_server, 1);
-        mc_connection_fail(connection, strerror(errno), !STAILQ_EMPTY(&connection->ops));
+        mc_connection_fail(connection, stream_why(&connection->stream, why, sizeof(why)),
+                           !STAILQ_EMPTY(&connection->ops));
         return;
     }
 }
@@ -616,6 +688,11 @@ static void on_ready(evutil_socket_t fd, short what, void *context)
             connected(connection);
         return;
     }
+    if (connection->state == MC_HANDSHAKING) {
+        shake_hands(connection);
+        return;
+    }
+    what = watch_meaning(&connection->stream, what);
     if (what & EV_WRITE) {
         connection->writing = false;
         worker_defer(worker_of(connection), &connection->flush);
@@ -643,7 +720,7 @@ void mc_connection_stall(struct mc_connection *connection, struct mc_client *cli
     connection->stalled_since = now;
     connection->stalled_len = client->output.len;
     LIST_INSERT_HEAD(&client->stalled, connection, stalled);
-    if (!watch_set(&connection->watch, false, connection->writing))
+    if (!update_watch(connection))
         mc_client_close(client, "no memory for its events");
 }
 
@@ -651,7 +728,7 @@ void mc_connection_resume(struct mc_connection *connection)
 {
     unstall(connection);
     connection->since = connection->resumed = worker_now(worker_of(connection));
-    if (!watch_set(&connection->watch, true, connection->writing)) {
+    if (!update_watch(connection)) {
         mc_connection_fail(connection, "no memory for its events", false);
         return;
     }
@@ -702,6 +779,10 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
             connect_failed(connection, "no connection in time");
         }
         break;
+    case MC_HANDSHAKING:
+        if (now > connection->since + server->connect_timeout)
+            tls_failed(connection, "no TLS handshake in time");
+        break;
     case MC_PROBING:
     case MC_READY:
         if (is_late(connection, now) && !waits_for_value(connection)) {
@@ -714,7 +795,8 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
 
 static bool is_coming_up(const struct mc_connection *connection)
 {
-    return connection->state == MC_CONNECTING || connection->state == MC_PROBING;
+    return connection->state == MC_CONNECTING || connection->state == MC_HANDSHAKING ||
+           connection->state == MC_PROBING;
 }
 
 /* Has the server find out, by a probe, whether it may be trusted again in that dialect. */

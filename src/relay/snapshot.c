@@ -142,6 +142,56 @@ static bool fill_servers(struct plan *plan, const struct plan *previous,
     return true;
 }
 
+struct tls_faults {
+    const struct config *config;
+    char *error; /* the first fault */
+    size_t size;
+    bool any;
+};
+
+static void report_tls(void *context, bool fault, unsigned line, unsigned column, const char *path,
+                       const char *text)
+{
+    struct tls_faults *faults = context;
+
+    if (!fault)
+        log_warn("%s:%u:%u: %s %s", faults->config->file, line, column, path, text);
+    else if (!faults->any)
+        (void)snprintf(faults->error, faults->size, "%s:%u:%u: %s %s", faults->config->file, line,
+                       column, path, text);
+    faults->any = faults->any || fault;
+}
+
+static bool fill_tls(struct plan *plan, const struct plan *previous, struct telemetry *telemetry,
+                     char *error, size_t error_size)
+{
+    const struct config_cache *cache = &plan->config->cache;
+    struct tls_faults faults = { plan->config, error, error_size, false };
+
+    plan->tls = tls_set_create(plan->config, previous != NULL ? previous->tls : NULL, report_tls,
+                               &faults);
+    if (plan->tls == NULL)
+        return false;
+    plan->tls_cells = calloc(plan->tls->listener_count + 1, sizeof(*plan->tls_cells));
+    if (plan->tls_cells == NULL)
+        return false;
+    for (size_t i = 0; i < plan->tls->listener_count; i++) {
+        int cell;
+
+        if (plan->tls->listeners[i] == NULL)
+            continue;
+        cell = cells_index(telemetry->tls, cache->listeners[i].endpoint.text);
+        if (cell < 0) {
+            (void)snprintf(error, error_size,
+                           "%s: too many different addresses since the start; restart the daemon",
+                           cache->listeners[i].endpoint.text);
+            return false;
+        }
+        plan->tls_cells[i] = (unsigned)cell;
+    }
+    return true;
+}
+
 static bool fill_plan(struct plan *plan, const uint64_t *generations, const struct plan *previous,
                       struct telemetry *telemetry, char *error, size_t error_size)
 {
@@ -170,6 +220,9 @@ static bool fill_plan(struct plan *plan, const uint64_t *generations, const stru
                            error_size))
             return false;
     }
+    if (!fill_tls(plan, previous, telemetry, error, error_size))
+        return false;
+    (void)snprintf(error, error_size, "out of memory");
     if (config->cache.present) {
         if (!fill_servers(plan, previous, telemetry, error, error_size))
             return false;
@@ -206,6 +259,8 @@ static void plan_free(struct plan *plan)
         free(plan);
         return;
     }
+    tls_set_destroy(plan->tls);
+    free(plan->tls_cells);
     if (plan->placement != NULL)
         placement_destroy(plan->placement);
     misses_box_unref(plan->misses);
@@ -274,6 +329,8 @@ struct plan *plan_copy(struct plan *plan, const uint64_t *generations)
     copy->placement = plan->placement;
     copy->misses = plan->misses;
     copy->cohort = plan->cohort;
+    copy->tls = plan->tls;
+    copy->tls_cells = plan->tls_cells;
     ok = copy_arms(copy, plan);
     if (cache->present) {
         copy->keyspace = keyspace_create(plan->config, generations);

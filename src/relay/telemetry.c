@@ -61,11 +61,24 @@ const struct metric mc_server_metrics[] = {
     COUNTER(mc_server_cell, batched_keys, "Keys that shared a get command with others."),
     COUNTER(mc_server_cell, connects, "Connections made."),
     COUNTER(mc_server_cell, connect_failures, "Connections that could not be made."),
+    COUNTER(mc_server_cell, tls_handshakes, "TLS handshakes with the server that were done."),
+    COUNTER(mc_server_cell, tls_resumed, "Handshakes that went on with an earlier session."),
+    COUNTER(mc_server_cell, tls_failures, "TLS handshakes with the server that failed."),
     COUNTER(mc_server_cell, timeouts, "Connections closed because a reply did not come in time."),
     COUNTER(mc_server_cell, protocol_errors, "Connections closed because a reply made no sense."),
     COUNTER(mc_server_cell, closed_by_server, "Connections that the server closed."),
     COUNTER(mc_server_cell, bytes_read, "Bytes received from the server."),
     COUNTER(mc_server_cell, bytes_written, "Bytes sent to the server."),
+    END,
+};
+
+const struct metric tls_metrics[] = {
+    COUNTER(tls_cell, handshakes, "TLS handshakes with clients that were done."),
+    COUNTER(tls_cell, resumed, "Handshakes that went on with an earlier session."),
+    COUNTER(tls_cell, failed, "TLS handshakes with clients that failed."),
+    GAUGE(tls_cell, connections, "Clients connected by TLS now."),
+    GAUGE(tls_cell, certificate_expires,
+          "When the certificate expires, seconds since 1970; 0: TLS is off now."),
     END,
 };
 
@@ -138,11 +151,12 @@ struct telemetry *telemetry_create(unsigned workers)
     telemetry->started = clock_wall();
     telemetry->mc_arms = cells_create(workers, sizeof(struct mc_arm_cell));
     telemetry->mc_servers = cells_create(workers, sizeof(struct mc_server_cell));
+    telemetry->tls = cells_create(workers, sizeof(struct tls_cell));
     telemetry->http_arms = cells_create(workers, sizeof(struct http_arm_cell));
     telemetry->http_backends = cells_create(workers, sizeof(struct http_backend_cell));
     telemetry->names = cells_create(1, sizeof(struct name_cell));
     telemetry->workers = cells_create(workers, sizeof(struct worker_cell));
-    if (telemetry->mc_arms == NULL || telemetry->mc_servers == NULL ||
+    if (telemetry->mc_arms == NULL || telemetry->mc_servers == NULL || telemetry->tls == NULL ||
         telemetry->http_arms == NULL || telemetry->http_backends == NULL ||
         telemetry->names == NULL || telemetry->workers == NULL ||
         cells_index(telemetry->workers, "worker") < 0) {
@@ -158,6 +172,7 @@ void telemetry_destroy(struct telemetry *telemetry)
         return;
     cells_destroy(telemetry->mc_arms);
     cells_destroy(telemetry->mc_servers);
+    cells_destroy(telemetry->tls);
     cells_destroy(telemetry->http_arms);
     cells_destroy(telemetry->http_backends);
     cells_destroy(telemetry->names);

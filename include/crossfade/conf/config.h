@@ -42,10 +42,32 @@ struct config_arm {
     size_t backend_count;
 };
 
+enum config_tls_client { TLS_CLIENT_REQUIRED, TLS_CLIENT_OPTIONAL };
+
+/* TLS from clients. Paths as written, absolute; the files are read when a plan is made. */
+struct config_tls {
+    bool present;
+    char *certificate; /* and its chain */
+    char *key;         /* NULL: in the certificate's file */
+    char *client_ca;   /* NULL: clients are asked for no certificate */
+    enum config_tls_client client;
+};
+
+/* TLS towards servers. */
+struct config_server_tls {
+    bool present;
+    char *ca;          /* NULL: the system's authorities */
+    char *certificate; /* NULL: none */
+    char *key;         /* NULL: in the certificate's file */
+    char *name;        /* NULL: the host of each server's address */
+    bool verify;
+};
+
 struct config_listener {
     struct config_endpoint endpoint;
     unsigned arm;     /* index into arms; cache listeners only */
     int mode;         /* of a unix socket; -1: leave it to the umask */
+    struct config_tls tls; /* cache listeners only */
 };
 
 enum config_scope { SCOPE_ISOLATED, SCOPE_SHARED };
@@ -85,6 +107,7 @@ struct config_cache {
     size_t listener_count;
     struct config_backend *servers;
     size_t server_count;
+    struct config_server_tls server_tls;
     enum config_distribution distribution;
     enum config_hash hash;
     char hash_tag[2]; /* opening and closing byte; both 0: none */

@@ -45,4 +45,10 @@ typedef void (*config_each)(void *context, const char *path, const char *value,
                             const char *standard, unsigned line, bool restart);
 void config_describe(const struct config *config, config_each each, void *context);
 
+/*
+ * Where the value at that path ("cache.listen[0].tls.key") was given, or the nearest section above it:
+ * for faults that show only when the value is used, such as those of a file that it names.
+ */
+void config_place(const struct config *config, const char *path, unsigned *line, unsigned *column);
+
 #endif

@@ -27,6 +27,7 @@ struct mc_client {
     const struct mc_dialect *dialect;
     struct mc_view *view;
     struct mc_arm_cell *cell;
+    struct tls_cell *tls; /* NULL: plain */
     struct watch watch;
     struct stream stream;
     struct input input;
@@ -59,7 +60,12 @@ struct mc_client {
     bool get_failed; /* a key of the get at the front failed */
 };
 
-struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view, unsigned arm, int fd);
+/*
+ * A client of the view's listener with that index. Takes over the stream, whose handshake is done, also
+ * when it fails. `tls`: counts its connection, or NULL.
+ */
+struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view, unsigned listener,
+                                   const struct stream *stream, struct tls_cell *tls);
 /* Only here does a client end: replies under way are swallowed when they come. */
 void mc_client_close(struct mc_client *client, const char *why);
 /* For the worker's graceful stop: ends when nothing is under way. */

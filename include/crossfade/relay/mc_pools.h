@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "crossfade/base/slab.h"
+#include "crossfade/relay/greeting.h"
 #include "crossfade/relay/mc_client.h"
 
 struct mc_plane {
@@ -14,6 +15,7 @@ struct mc_plane {
     struct slab ops;
     TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */
     size_t client_count;
+    struct greetings greetings; /* clients on their way through a TLS handshake */
     LIST_HEAD(, mc_server) servers; /* named by a view, or still owing replies */
     struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
     uint64_t next_batch;            /* for gat, whose keys share a command only with their own */

@@ -6,6 +6,7 @@
  *
  *   closed --request--> connecting --> ready         the first time, and after the server closed it
  *   closed --back-off over--> connecting --> probing (version) --> ready      after a failure
+ *   connecting --TLS--> handshaking --> ready or probing                       where servers have TLS
  *   any --timeout, nonsense, reset--> closed, every operation on it fails; back-off grows
  *
  * Requests of all clients share a connection; they are composed into its output and written once per
@@ -17,6 +18,7 @@
 #define CROSSFADE_RELAY_MC_SERVER_H
 
 #include "crossfade/net/stream.h"
+#include "crossfade/net/tls.h"
 #include "crossfade/net/watch.h"
 #include "crossfade/relay/mc_dialect.h"
 #include "crossfade/relay/mc_op.h"
@@ -32,7 +34,7 @@
 /* The same for replies that wait for earlier ones of other servers. */
 #define MC_PARKED_MAX (4u * 1024u * 1024u)
 
-enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_PROBING, MC_READY };
+enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_HANDSHAKING, MC_PROBING, MC_READY };
 
 struct mc_server;
 
@@ -87,12 +89,15 @@ struct mc_connection {
 struct mc_trust {
     unsigned failures; /* in a row; 0: trusted */
     uint64_t retry_at;
-    char reason[160]; /* why it is down */
+    char reason[200]; /* why it is down */
 };
 
 struct mc_server {
     struct mc_plane *plane;
     char *name; /* as configured */
+    char *host; /* whom its certificate is for; NULL: a unix socket */
+    struct tls_context *tls; /* NULL: plain */
+    struct tls_resume resume; /* the TLS session of its last connection */
     struct addresses addresses; /* the ways to it */
     unsigned way;     /* the one that new connections take */
     unsigned untried; /* others that have not failed since one could be reached */

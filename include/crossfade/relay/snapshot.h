@@ -10,6 +10,7 @@
 #include "crossfade/conf/config.h"
 #include "crossfade/net/address.h"
 #include "crossfade/relay/telemetry.h"
+#include "crossfade/relay/tls_set.h"
 #include "crossfade/route/cohort.h"
 #include "crossfade/route/keyspace.h"
 #include "crossfade/route/misses.h"
@@ -43,6 +44,8 @@ struct plan {
     struct config *config;       /* (s) */
     struct plan_arm *arms;       /* as config->arms */
     struct plan_backend *servers; /* as config->cache.servers */
+    struct tls_set *tls;         /* (s) of listeners and servers */
+    unsigned *tls_cells;         /* (s) in telemetry->tls, as config->cache.listeners */
     struct keyspace *keyspace;   /* NULL without a cache plane */
     struct placement *placement; /* (s) NULL without a cache plane */
     struct misses_box *misses;   /* (s) NULL without a cache plane */

@@ -63,6 +63,9 @@ struct mc_server_cell {
     counter batched_keys; /* keys that shared a get with others */
     counter connects;
     counter connect_failures;
+    counter tls_handshakes;
+    counter tls_resumed;  /* of these: with an earlier session */
+    counter tls_failures; /* of the connect_failures: in the handshake */
     counter timeouts;
     counter protocol_errors; /* doubt: the connection was closed */
     counter closed_by_server;
@@ -71,6 +74,16 @@ struct mc_server_cell {
     struct reach reach;
 };
 extern const struct metric mc_server_metrics[];
+
+/* By listener that has TLS. */
+struct tls_cell {
+    counter handshakes;  /* done */
+    counter resumed;     /* of these: with an earlier session */
+    counter failed;      /* begun, and not done */
+    counter connections; /* gauge */
+    counter certificate_expires; /* gauge: seconds since 1970; set by worker 0 */
+};
+extern const struct metric tls_metrics[];
 
 /* Web plane, by arm. */
 struct http_arm_cell {
@@ -129,6 +142,7 @@ struct telemetry {
     uint64_t started; /* wall clock, microseconds */
     struct cells *mc_arms;
     struct cells *mc_servers;
+    struct cells *tls; /* named by the listener's address */
     struct cells *http_arms;
     struct cells *http_backends; /* named "<arm> <address>" */
     struct cells *names; /* of one "worker", the main thread */
