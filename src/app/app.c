@@ -105,6 +105,11 @@ static void on_flush_due(evutil_socket_t fd, short what, void *context)
     serving_flush_due(context);
 }
 
+static bool host_seen(void *context, struct families *into)
+{
+    return serving_seen(context, into);
+}
+
 static bool host_flush(void *context, const char *arm, char *text, size_t size)
 {
     return serving_flush(context, arm, 0, text, size);
@@ -244,6 +249,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         .draining = host_draining,
         .flush = host_flush,
         .drain = host_drain,
+        .seen = host_seen,
     };
     unsigned workers = config->process.workers;
     uint64_t generations[CONFIG_ARMS_MAX];

@@ -1,6 +1,7 @@
 #include "crossfade/app/serving.h"
 
 #include "crossfade/relay/mc_flush.h"
+#include "crossfade/route/families.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -16,6 +17,9 @@ static struct cohort_position position(const struct app *app)
                                 : (struct cohort_position){ .stage = -1 };
 }
 
+/* What the main thread waits for. */
+typedef bool (*worker_condition)(const struct app *app, uint64_t what);
+
 static bool all_adopted(const struct app *app, uint64_t generation)
 {
     for (unsigned i = 0; i < app->worker_count; i++)
@@ -25,7 +29,16 @@ static bool all_adopted(const struct app *app, uint64_t generation)
     return true;
 }
 
-static bool wait_for_workers(struct app *app, uint64_t generation)
+static bool all_have_shown(const struct app *app, uint64_t unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < app->worker_count; i++)
+        if (worker_thread_seen(&app->workers[i]) == NULL && !atomic_load(&app->workers[i].ended))
+            return false;
+    return true;
+}
+
+static bool wait_for_workers(struct app *app, worker_condition condition, uint64_t what)
 {
     struct timespec until;
     bool done;
@@ -34,7 +47,7 @@ static bool wait_for_workers(struct app *app, uint64_t generation)
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(PUBLISH_TIMEOUT / SECONDS(1));
     (void)pthread_mutex_lock(&app->meeting.mutex);
-    while (!(done = all_adopted(app, generation)) && status == 0)
+    while (!(done = condition(app, what)) && status == 0)
         status = pthread_cond_timedwait(&app->meeting.changed, &app->meeting.mutex, &until);
     (void)pthread_mutex_unlock(&app->meeting.mutex);
     return done;
@@ -52,7 +65,23 @@ bool serving_publish(struct app *app, const struct listeners *listeners)
         sent = worker_thread_serve(&app->workers[i], snapshot, listeners) && sent;
     snapshot_unref(app->snapshot);
     app->snapshot = snapshot;
-    return sent && wait_for_workers(app, snapshot->generation);
+    return sent && wait_for_workers(app, all_adopted, snapshot->generation);
+}
+
+bool serving_seen(struct app *app, struct families *into)
+{
+    bool asked = true;
+
+    for (unsigned i = 0; i < app->worker_count; i++)
+        asked = worker_thread_ask_seen(&app->workers[i]) && asked;
+    if (!asked || !wait_for_workers(app, all_have_shown, 0))
+        return false;
+    for (unsigned i = 0; i < app->worker_count; i++) {
+        const struct families *seen = worker_thread_seen(&app->workers[i]);
+        if (seen != NULL)
+            families_merge(into, seen);
+    }
+    return true;
 }
 
 struct plan *serving_copy(struct app *app)

@@ -4,6 +4,8 @@
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_plane.h"
 
+#include "crossfade/route/families.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
@@ -137,6 +139,18 @@ static void take_order(struct worker_thread *thread)
     tell(thread);
 }
 
+static void give_seen(struct worker_thread *thread)
+{
+    uint64_t asked = atomic_load(&thread->seen_asked);
+
+    if (asked == atomic_load(&thread->seen_given))
+        return;
+    if (thread->worker.mc != NULL)
+        *thread->seen = *mc_plane_families(thread->worker.mc);
+    atomic_store(&thread->seen_given, asked);
+    tell(thread);
+}
+
 static size_t client_count(const struct worker *worker)
 {
     return (worker->mc != NULL ? mc_plane_clients(worker->mc) : 0) +
@@ -166,6 +180,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     while (read(fd, &count, sizeof(count)) > 0)
         continue;
     take_order(thread);
+    give_seen(thread);
     if (thread->worker.mc != NULL)
         mc_flush_collect(thread->worker.mc);
     switch ((enum worker_order_kind)atomic_load(&thread->ending)) {
@@ -272,6 +287,7 @@ void worker_thread_deinit(struct worker_thread *thread)
         event_free(thread->tick_event);
     order_free(atomic_exchange(&thread->mailbox, NULL));
     worker_deinit(&thread->worker);
+    free(thread->seen);
     (void)close(thread->wake_fd);
 }
 
@@ -313,6 +329,23 @@ bool worker_thread_serve(struct worker_thread *thread, struct snapshot *snapshot
     order_free(atomic_exchange(&thread->mailbox, order));
     worker_thread_wake(thread);
     return true;
+}
+
+bool worker_thread_ask_seen(struct worker_thread *thread)
+{
+    if (thread->seen == NULL)
+        thread->seen = calloc(1, sizeof(*thread->seen));
+    if (thread->seen == NULL)
+        return false;
+    atomic_fetch_add(&thread->seen_asked, 1);
+    worker_thread_wake(thread);
+    return true;
+}
+
+const struct families *worker_thread_seen(const struct worker_thread *thread)
+{
+    return atomic_load(&thread->seen_given) == atomic_load(&thread->seen_asked) ? thread->seen
+                                                                                : NULL;
 }
 
 void worker_thread_end(struct worker_thread *thread, enum worker_order_kind how)

@@ -72,6 +72,7 @@ static const control_handler handlers[VERB_COUNT] = {
     [VERB_SHOW_STATS] = command_show_stats,
     [VERB_SHOW_CONFIG] = command_show_config,
     [VERB_SHOW_EVENTS] = command_show_events,
+    [VERB_SHOW_SUGGEST] = command_show_suggest,
     [VERB_WHY] = command_why,
     [VERB_EXPLAIN] = command_explain,
     [VERB_START] = call_start,

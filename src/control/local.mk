@@ -15,4 +15,5 @@ libcontrol_a_SOURCES = \
     src/control/rollout_commands.c \
     src/control/show.c \
     src/control/show_servers.c \
-    src/control/sockets.c
+    src/control/sockets.c \
+    src/control/suggest.c

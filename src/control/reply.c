@@ -16,6 +16,7 @@ void control_reply_init(struct control_reply *reply)
     reply->sentence[0] = '\0';
     reply->data = NULL;
     reply->columns = NULL;
+    reply->text = NULL;
 }
 
 void control_reply_ok(struct control_reply *reply, const char *format, ...)
@@ -224,6 +225,8 @@ void control_reply_write(struct control_reply *reply, bool json, struct evbuffer
             char *text = json_dumps(reply->data, JSON_COMPACT | JSON_PRESERVE_ORDER);
             (void)evbuffer_add_printf(out, "%s\n", text != NULL ? text : "null");
             free(text);
+        } else if (reply->text != NULL) {
+            write_sentence(out, reply->text);
         } else {
             table_write(out, reply->data, reply->columns);
         }
@@ -231,4 +234,6 @@ void control_reply_write(struct control_reply *reply, bool json, struct evbuffer
     (void)evbuffer_add(out, "\n", 1);
     json_decref(reply->data);
     reply->data = NULL;
+    free(reply->text);
+    reply->text = NULL;
 }

@@ -10,6 +10,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_dialect.h \
     include/crossfade/relay/mc_flush.h \
     include/crossfade/relay/mc_lookup.h \
+    include/crossfade/relay/mc_observe.h \
     include/crossfade/relay/mc_op.h \
     include/crossfade/relay/http_pools.h \
     include/crossfade/relay/http_server.h \
@@ -31,6 +32,7 @@ librelay_a_SOURCES = \
     src/relay/mc_coherence.c \
     src/relay/mc_flush.c \
     src/relay/mc_lookup.c \
+    src/relay/mc_observe.c \
     src/relay/mc_op.c \
     src/relay/mc_pairing.c \
     src/relay/mc_plane.c \

@@ -5,7 +5,7 @@
 #include "crossfade/relay/mc_binary.h"
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_lookup.h"
-#include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_observe.h"
 
 #include <endian.h>
 
@@ -135,7 +135,7 @@ static enum mc_step forward_get(struct mc_client *client, const struct mc_binary
 
     if (op == NULL)
         return MC_STEP_CLOSE;
-    if (request->verb == MC_GET && mc_has_others(client, place))
+    if (request->verb == MC_GET && mc_tracks_misses(client, place))
         op->flags |= MC_OP_TRACK;
     counter_add(&client->cell->gets, 1);
     if (request->verb == MC_GAT)
@@ -213,21 +213,54 @@ static enum mc_step forward_write(struct mc_client *client,
     return send_write(client, connection, op, &request, place, value);
 }
 
-/* Of a value that streams, the first VALUE_GUARD_BYTES are here (mc_binary_forward). */
+/* The value, as far as it is here: of one that streams, VALUE_GUARD_BYTES at least (mc_binary_forward). */
+static struct slice value_here(const struct mc_client *client,
+                               const struct mc_binary_request *request)
+{
+    size_t here = input_bytes(&client->input).len - request->head_len;
+
+    return slice_of(request->key.data + request->key.len,
+                    here < request->value_len ? here : request->value_len);
+}
+
+/* A number of the extras; 0 where there are none of that length. */
+static uint32_t extra_at(const struct mc_binary_request *request, size_t at)
+{
+    uint32_t number = 0;
+
+    if (request->extras.len >= at + sizeof(number))
+        memcpy(&number, request->extras.data + at, sizeof(number));
+    return be32toh(number);
+}
+
 static bool is_guarded(struct mc_client *client, const struct mc_binary_request *request,
                        const struct key_place *place)
 {
-    size_t here = input_bytes(&client->input).len - request->head_len;
-    struct slice value = slice_of(request->key.data + request->key.len,
-                                  here < request->value_len ? here : request->value_len);
-    uint32_t flags;
-
-    if (!place->guard || request->extras.len < sizeof(flags) ||
-        !mc_verb_is_storage(request->verb) ||
+    if (!place->guard || !mc_verb_is_storage(request->verb) ||
         request->value_len > mc_view_config(client->view)->max_value)
         return false;
-    memcpy(&flags, request->extras.data, sizeof(flags));
-    return mc_is_guarded(client, place, request->verb, be32toh(flags), value);
+    return mc_is_guarded(client, place, request->verb, extra_at(request, 0),
+                         value_here(client, request));
+}
+
+static void observe(struct mc_client *client, const struct mc_binary_request *request,
+                    const struct key_place *place)
+{
+    struct mc_written written = { .verb = request->verb };
+
+    if (mc_verb_is_get(request->verb)) {
+        mc_observe_read(client, request->key);
+        return;
+    }
+    if (mc_verb_is_storage(request->verb)) {
+        written.flags = extra_at(request, 0);
+        written.exptime = extra_at(request, 4);
+        written.value = value_here(client, request);
+        written.whole = written.value.len == request->value_len;
+        if (request->cas != 0)
+            written.verb = MC_CAS;
+    }
+    mc_observe_write(client, place, request->key, &written);
 }
 
 /* The head, and the value if all of it is here, are to be consumed by the caller. */
@@ -254,6 +287,8 @@ static enum mc_step forward(struct mc_client *client, const struct mc_binary_req
         return mc_binary_answer(client, request, MC_BINARY_INVALID, SLICE(MC_GUARDED))
                    ? MC_STEP_ON
                    : MC_STEP_CLOSE;
+    if (mc_observe_due(client->plane))
+        observe(client, request, &place);
     server = client->view->servers[placement_server(plan->placement, request->key)];
     return get ? forward_get(client, request, &place, server)
                : forward_write(client, request, &place, server, value);

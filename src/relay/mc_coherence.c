@@ -10,6 +10,12 @@ bool mc_has_others(const struct mc_client *client, const struct key_place *place
            keyspace_others(mc_client_plan(client)->keyspace, client->arm, &others) > 0;
 }
 
+bool mc_tracks_misses(const struct mc_client *client, const struct key_place *place)
+{
+    return mc_has_others(client, place) ||
+           (place->scope == SCOPE_ISOLATED && mc_view_config(client->view)->observe > 0);
+}
+
 bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
                     struct slice wire)
 {

@@ -1,6 +1,6 @@
 #include "crossfade/relay/mc_plane.h"
 
-#include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_text.h"
 
 #include <stdlib.h>
@@ -16,6 +16,12 @@ struct mc_plane *mc_plane_create(struct worker *worker)
     if (plane == NULL)
         return NULL;
     plane->worker = worker;
+    plane->observe_in = UINT32_MAX;
+    plane->families = calloc(1, sizeof(*plane->families));
+    if (plane->families == NULL) {
+        free(plane);
+        return NULL;
+    }
     plane->next_batch = MC_BATCH_FIRST_FREE;
     greetings_init(&plane->greetings, worker);
     TAILQ_INIT(&plane->client_list);
@@ -160,6 +166,7 @@ bool mc_plane_adopt(struct mc_plane *plane)
     if (before != NULL)
         mc_view_unref(plane, before);
     count_certificates(plane);
+    mc_observe_tick(plane);
     return true;
 }
 
@@ -217,6 +224,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
            now > client->last_active + idle)
         mc_client_close(client, "idle for too long");
     greetings_tick(&plane->greetings, now);
+    mc_observe_tick(plane);
     slab_trim(&plane->clients);
     slab_trim(&plane->ops);
 }
@@ -231,6 +239,11 @@ void mc_plane_drain(struct mc_plane *plane)
         mc_client_drain(client);
         client = next;
     }
+}
+
+const struct families *mc_plane_families(const struct mc_plane *plane)
+{
+    return plane->families;
 }
 
 size_t mc_plane_clients(const struct mc_plane *plane)
@@ -258,5 +271,6 @@ void mc_plane_destroy(struct mc_plane *plane)
     worker_end_turn(plane->worker); /* the graves give their memory back to the slabs */
     slab_deinit(&plane->clients);
     slab_deinit(&plane->ops);
+    free(plane->families);
     free(plane);
 }

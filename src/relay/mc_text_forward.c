@@ -4,7 +4,7 @@
  */
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_lookup.h"
-#include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_text.h"
 
 #include <inttypes.h>
@@ -76,6 +76,22 @@ static bool beginning_of(struct mc_client *client, const struct mc_request *requ
     return false;
 }
 
+static void observe(struct mc_client *client, const struct mc_request *request,
+                    const struct key_place *place, struct slice value)
+{
+    struct slice bytes = input_bytes(&client->input);
+    struct mc_written written = { .verb = request->verb,
+                                  .flags = request->flags,
+                                  .exptime = request->exptime,
+                                  .whole = value.len > 0 };
+
+    if (written.whole)
+        written.value = slice_of(value.data, value.len - 2);
+    else if (mc_verb_is_storage(request->verb))
+        written.value = slice_of(bytes.data + request->line_len, bytes.len - request->line_len);
+    mc_observe_write(client, place, request->keys, &written);
+}
+
 static void make_delete(struct mc_request *request)
 {
     request->verb = MC_DELETE;
@@ -138,6 +154,8 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
         mc_is_guarded(client, &place, request.verb, request.flags, beginning))
         return request.noreply || mc_client_answer(client, guarded) ? MC_FORWARD_OK
                                                                     : MC_FORWARD_NO_MEMORY;
+    if (mc_observe_due(client->plane))
+        observe(client, original, &place, value);
     if (too_large)
         make_delete(&request);
     server = client->view->servers[placement_server(mc_client_plan(client)->placement, request.keys)];

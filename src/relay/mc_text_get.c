@@ -8,7 +8,7 @@
  */
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_lookup.h"
-#include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_text.h"
 
 #include <inttypes.h>
@@ -37,8 +37,10 @@ static bool forward_key(struct mc_client *client, const struct mc_request *reque
         return false;
     if (last)
         op->flags |= MC_OP_LAST;
-    if (request->verb <= MC_GETS && mc_has_others(client, place))
+    if (request->verb <= MC_GETS && mc_tracks_misses(client, place))
         op->flags |= MC_OP_TRACK;
+    if (mc_observe_due(client->plane))
+        mc_observe_read(client, key);
     counter_add(&client->cell->gets, 1);
     if (request->verb >= MC_GAT)
         counter_add(&client->cell->touches, 1);

@@ -89,7 +89,7 @@ struct place {
     uint64_t tag; /* in its place in the mark, never 0 */
 };
 
-static struct place place_of(struct misses *misses, struct slice key)
+static struct place place_of(const struct misses *misses, struct slice key)
 {
     uint64_t hash = hash_bytes(misses->seed, key.data, key.len);
     uint64_t tag = hash & ~TIME_MASK;
@@ -123,6 +123,18 @@ void misses_record(struct misses *misses, struct slice wire_key, uint64_t now)
         }
     }
     atomic_store_explicit(&victim->mark, place.tag | units(now), memory_order_relaxed);
+}
+
+bool misses_knows(const struct misses *misses, struct slice wire_key, uint64_t now)
+{
+    struct place place = place_of(misses, wire_key);
+
+    for (unsigned i = 0; i < WAYS; i++) {
+        uint64_t mark = atomic_load_explicit(&place.set->entries[i].mark, memory_order_relaxed);
+        if ((mark & ~TIME_MASK) == place.tag && age_of(mark, now) <= WINDOW_UNITS)
+            return true;
+    }
+    return false;
 }
 
 bool misses_take(struct misses *misses, struct slice wire_key, uint64_t now)

@@ -17,6 +17,7 @@ EXTRA_DIST += \
     tests/integration/clients/matrix.pl \
     tests/integration/clients/matrix.py \
     tests/integration/clients/matrix.rb \
+    tests/integration/clients/traffic.py \
     tests/integration/clients/values.py \
     tests/integration/malloc_count.c \
     tests/integration/test_allocations.py \
@@ -28,6 +29,7 @@ EXTRA_DIST += \
     tests/integration/test_slow_clients.py \
     tests/integration/test_placement.py \
     tests/integration/test_lookups.py \
+    tests/integration/test_observe.py \
     tests/integration/test_random_mix.py \
     tests/integration/test_rollout.py \
     tests/integration/test_servers.py \

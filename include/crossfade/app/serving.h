@@ -14,6 +14,8 @@
 #include "crossfade/rollout/generations.h"
 #include "crossfade/rollout/rollout.h"
 
+struct families;
+
 struct app {
     char *config_path;
     struct event_base *base;
@@ -76,6 +78,12 @@ void serving_take_names(struct app *app);
  * came of it.
  */
 bool serving_drain(struct app *app, const char *server, bool drain, char *text, size_t text_size);
+
+/*
+ * Adds what all workers have seen of the traffic. False when one of them did not answer in time, or
+ * without memory.
+ */
+bool serving_seen(struct app *app, struct families *into);
 
 /*
  * Loads the file again; with `swap`, puts it in force: validated, built, then in one step, or not at

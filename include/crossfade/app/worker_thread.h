@@ -35,6 +35,10 @@ struct worker_thread {
     _Atomic uint64_t adopted;    /* generation of the snapshot it serves */
     _Atomic bool ended;
     bool running;
+    /* What the worker has seen of the traffic, copied when it is asked for; NULL before that. */
+    struct families *seen;
+    _Atomic uint64_t seen_asked; /* how often */
+    _Atomic uint64_t seen_given;
 };
 
 /* False with a sentence in error[]. The thread is not running yet. */
@@ -53,6 +57,10 @@ bool worker_thread_serve(struct worker_thread *thread, struct snapshot *snapshot
                          const struct listeners *listeners) MUST_CHECK;
 /* Its loop turns, and it looks at what the main thread has for it. */
 void worker_thread_wake(struct worker_thread *thread);
+/* Asks for a copy of what the worker has seen of the traffic. False without memory. */
+bool worker_thread_ask_seen(struct worker_thread *thread) MUST_CHECK;
+/* That copy; NULL as long as it is not there. It stands until the next time it is asked for. */
+const struct families *worker_thread_seen(const struct worker_thread *thread);
 /* Stop accepting and end when the last client is gone (ORDER_DRAIN), or now (ORDER_STOP). */
 void worker_thread_end(struct worker_thread *thread, enum worker_order_kind how);
 

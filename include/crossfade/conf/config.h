@@ -122,6 +122,7 @@ struct config_cache {
     enum config_coherence coherence;
     enum config_flush flush_all;
     unsigned recent_misses;
+    unsigned observe; /* commands a second of each worker that are looked at; 0: none */
     enum config_profile client_profile;
     struct config_rule *rules; /* in order: the first match wins */
     size_t rule_count;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct event_base;
+struct families;
 
 /* What the daemon does for the control plane. Given at creation; context is the daemon's own. */
 struct control_host {
@@ -38,6 +39,8 @@ struct control_host {
     /* Takes a memcached server out of service, or back, and returns when every worker does so; text[]
      * says what came of it. */
     bool (*drain)(void *context, const char *server, bool drain, char *text, size_t text_size);
+    /* Adds what is known of the cache traffic; false: a worker did not answer in time. */
+    bool (*seen)(void *context, struct families *into);
     uint64_t (*started)(void *context); /* wall clock, microseconds */
     bool (*draining)(void *context);
 };

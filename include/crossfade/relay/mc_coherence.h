@@ -20,9 +20,12 @@
 struct mc_connection;
 struct mc_server;
 
-/* Are there other namespaces that hold copies of this key and follow its invalidations? Then misses of
- * it are to be tracked (MC_OP_TRACK). */
+/* Are there other namespaces that hold copies of this key and follow its invalidations? */
 bool mc_has_others(const struct mc_client *client, const struct key_place *place);
+
+/* Are misses of this key to be remembered (MC_OP_TRACK)? For the sets that answer them: whether they are
+ * mutations, and also without other namespaces for what is learnt from the traffic. */
+bool mc_tracks_misses(const struct mc_client *client, const struct key_place *place);
 
 /*
  * Does this write invalidate the other arms? `verb`: what it does, MC_SET .. MC_TOUCH. `wire`: the key

@@ -24,4 +24,8 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now);
 void mc_plane_drain(struct mc_plane *plane);
 size_t mc_plane_clients(const struct mc_plane *plane);
 
+struct families;
+/* What is known of the traffic (relay/mc_observe.h). On the worker's thread only. */
+const struct families *mc_plane_families(const struct mc_plane *plane);
+
 #endif

@@ -9,8 +9,16 @@
 #include "crossfade/relay/greeting.h"
 #include "crossfade/relay/mc_client.h"
 
+struct families;
+
 struct mc_plane {
     struct worker *worker;
+    uint32_t observe_in;       /* commands until one is looked at (relay/mc_observe.h) */
+    uint32_t observe_weight;   /* how many it stands for */
+    uint32_t observe_interval; /* one in so many, on average */
+    uint32_t observe_taken;    /* looked at since the last tick, or since the interval grew */
+    uint64_t observe_dice;
+    struct families *families; /* what was seen */
     struct slab clients;
     struct slab ops;
     TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */

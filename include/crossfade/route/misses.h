@@ -23,6 +23,8 @@ unsigned misses_entries(const struct misses *misses);
 
 /* Wire keys (prefix included), so that the arms are apart. `now`: monotonic microseconds. */
 void misses_record(struct misses *misses, struct slice wire_key, uint64_t now);
+/* Is a recent miss of that key remembered? It stays so. */
+bool misses_knows(const struct misses *misses, struct slice wire_key, uint64_t now);
 /* True when a recent miss of that key was remembered; it is forgotten with this. */
 bool misses_take(struct misses *misses, struct slice wire_key, uint64_t now);
 

@@ -95,6 +95,15 @@ static bool host_drain(void *context, const char *server, bool drain, char *text
     return true;
 }
 
+static bool host_seen(void *context, struct families *into)
+{
+    struct desk *desk = context;
+
+    if (desk->seen != NULL)
+        families_merge(into, desk->seen);
+    return !desk->blind;
+}
+
 static bool host_draining(void *context)
 {
     return ((struct desk *)context)->draining;
@@ -137,7 +146,8 @@ void desk_make(struct desk *desk, bool with_rollout)
                                         .started = host_started,
                                         .draining = host_draining,
                                         .flush = host_flush,
-                                        .drain = host_drain };
+                                        .drain = host_drain,
+                                        .seen = host_seen };
 }
 
 void desk_end(struct desk *desk)

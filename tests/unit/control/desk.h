@@ -3,6 +3,7 @@
 #define CROSSFADE_TESTS_DESK_H
 
 #include "crossfade/control/commands.h"
+#include "crossfade/route/families.h"
 
 struct desk {
     char folder[64];
@@ -13,6 +14,8 @@ struct desk {
     bool publish_fails;
     bool reload_fails;
     bool draining;
+    const struct families *seen; /* of the traffic; NULL: nothing */
+    bool blind;                  /* a worker does not tell */
     unsigned published;
     unsigned reloads;
     unsigned checks;
