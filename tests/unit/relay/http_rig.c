@@ -17,11 +17,11 @@ static unsigned asked;
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
-void *__real_slab_get(struct slab *slab);
+void *__real_slab_get_paged(struct slab *slab);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_slab_get(struct slab *slab);
+void *__wrap_slab_get_paged(struct slab *slab);
 
 static bool is_refused(void)
 {
@@ -33,9 +33,9 @@ void rig_starve(unsigned one_in)
     starving = one_in;
 }
 
-void *__wrap_slab_get(struct slab *slab)
+void *__wrap_slab_get_paged(struct slab *slab)
 {
-    return is_refused() ? NULL : __real_slab_get(slab);
+    return is_refused() ? NULL : __real_slab_get_paged(slab);
 }
 
 void *__wrap_malloc(size_t size)
@@ -54,6 +54,11 @@ void *__wrap_realloc(void *memory, size_t size)
 {
     allocations++;
     return is_refused() ? NULL : __real_realloc(memory, size);
+}
+
+size_t rig_out(const struct slab *slab)
+{
+    return slab->used - slab->in_hand;
 }
 
 unsigned long rig_allocations(void)

@@ -66,6 +66,8 @@ bool rig_ended(struct http_rig *rig, int fd);
 
 /* From now on one in so many objects and pieces of memory cannot be had; 0: all can. */
 void rig_starve(unsigned one_in);
+/* Objects that somebody has. */
+size_t rig_out(const struct slab *slab);
 /* Calls of malloc, calloc and realloc by our own code so far. */
 unsigned long rig_allocations(void);
 

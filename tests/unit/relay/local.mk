@@ -9,4 +9,4 @@ tests_unit_test_relay_SOURCES = \
 tests_unit_test_relay_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_relay_LDADD = $(UNIT_LIBS_relay) $(CRITERION_LIBS)
 tests_unit_test_relay_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
-    -Wl,--wrap=slab_get
+    -Wl,--wrap=slab_get_paged

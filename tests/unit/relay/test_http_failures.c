@@ -419,8 +419,8 @@ Test(http_failures, clients_that_vanish_leave_nothing_behind)
     }
     cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->active), 0);
     cr_assert_eq(counter_get(&rig_arm(&rig, "stable")->resets), 0);
-    cr_assert_eq(rig.worker.buffers.segments.used, 0);
-    cr_assert_eq(rig.worker.buffers.small_chunks.used, 0);
+    cr_assert_eq(rig_out(&rig.worker.buffers.segments), 0);
+    cr_assert_eq(rig_out(&rig.worker.buffers.small_chunks), 0);
 }
 
 Test(http_failures, a_backend_that_was_down_is_found_again)

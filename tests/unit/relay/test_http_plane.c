@@ -544,9 +544,9 @@ Test(http_plane, an_idle_client_costs_less_than_a_kilobyte)
         rig_send(&rig, backend, OK);
         cr_assert(ends(rig_read(&rig, clients[i]), "ok"));
     }
-    cr_assert_eq(plane->requests.used, 0);
-    cr_assert_eq(rig.worker.buffers.segments.used, 0);
-    cr_assert_eq(rig.worker.buffers.small_chunks.used, 0);
+    cr_assert_eq(rig_out(&plane->requests), 0);
+    cr_assert_eq(rig_out(&rig.worker.buffers.segments), 0);
+    cr_assert_eq(rig_out(&rig.worker.buffers.small_chunks), 0);
     cr_assert_leq(plane->clients.pages * plane->clients.page_size / CLIENTS, 1024 - 32);
     for (int i = 0; i < CLIENTS; i++)
         close(clients[i]);

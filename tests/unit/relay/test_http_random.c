@@ -210,11 +210,11 @@ static void check_nothing_is_left(unsigned seed)
 
     cr_assert_eq(plane->client_count, 0, "seed %u", seed);
     cr_assert_eq(plane->refused_count, 0, "seed %u", seed);
-    cr_assert_eq(plane->clients.used, 0, "seed %u", seed);
-    cr_assert_eq(plane->requests.used, 0, "seed %u", seed);
-    cr_assert_eq(plane->servers.used, 0, "seed %u", seed);
-    cr_assert_eq(rig.worker.buffers.segments.used, 0, "seed %u", seed);
-    cr_assert_eq(rig.worker.buffers.small_chunks.used, 0, "seed %u", seed);
+    cr_assert_eq(rig_out(&plane->clients), 0, "seed %u", seed);
+    cr_assert_eq(rig_out(&plane->requests), 0, "seed %u", seed);
+    cr_assert_eq(rig_out(&plane->servers), 0, "seed %u", seed);
+    cr_assert_eq(rig_out(&rig.worker.buffers.segments), 0, "seed %u", seed);
+    cr_assert_eq(rig_out(&rig.worker.buffers.small_chunks), 0, "seed %u", seed);
     cr_assert_eq(rig.worker.buffers.large, 0, "seed %u", seed);
     cr_assert_eq(rig.worker.current->pins, 1, "seed %u", seed);
     cr_assert_eq(counter_get(&rig.worker.cell->web_clients), 0, "seed %u", seed);
