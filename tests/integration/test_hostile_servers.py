@@ -70,6 +70,9 @@ class Fake:
             if not self.perform(sock, self.greet(number) or []):
                 return
             reader = sock.makefile("rb", buffering=1 << 16)
+            if reader.peek(1)[:1] == b"\x80":
+                self.serve_binary(sock, reader)
+                return
             while True:
                 line = reader.readline()
                 if not line.endswith(b"\r\n"):
@@ -102,6 +105,9 @@ class Fake:
             except OSError:
                 pass
             sock.close()
+
+    def serve_binary(self, sock, reader):
+        """This one speaks text."""
 
     def answer(self, words, value):
         verb, store = words[0], self.store
@@ -177,10 +183,11 @@ class Rig(harness.Test):
 
     failures = "error"
     changes = {}
+    FAKE = Fake
 
     def setUp(self):
         super().setUp()
-        self.fake = Fake()
+        self.fake = self.FAKE()
         self.addCleanup(self.fake.close)
         self.real = self.memcached()
         config = harness.cache_config(
