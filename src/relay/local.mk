@@ -35,6 +35,7 @@ librelay_a_SOURCES = \
     src/relay/mc_observe.c \
     src/relay/mc_op.c \
     src/relay/mc_pairing.c \
+    src/relay/mc_patience.c \
     src/relay/mc_plane.c \
     src/relay/mc_server.c \
     src/relay/mc_stats.c \
@@ -49,6 +50,7 @@ librelay_a_SOURCES = \
     src/relay/http_forward.c \
     src/relay/http_plane.c \
     src/relay/http_server.c \
+    src/relay/mc_upload.c \
     src/relay/snapshot.c \
     src/relay/telemetry.c \
     src/relay/tls_set.c \

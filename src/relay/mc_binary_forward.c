@@ -312,7 +312,7 @@ enum mc_step mc_binary_forward(struct mc_client *client, const struct mc_binary_
         } else if (bytes.len < done + VALUE_GUARD_BYTES) {
             client->need = done + VALUE_GUARD_BYTES;
             return MC_STEP_MORE;
-        } else if (client->op_count > 0 || client->upload != NULL) {
+        } else if (mc_upload_waits(client, request->key)) {
             /* It goes another way than what came before and must not overtake it. */
             return MC_STEP_STOP;
         }

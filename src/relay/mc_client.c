@@ -96,6 +96,7 @@ void mc_client_close(struct mc_client *client, const char *why)
     if (client->upload != NULL)
         mc_server_upload_done(client->upload, client->upload_left > 0);
     client->upload = NULL;
+    mc_upload_leave_line(client);
     while ((op = TAILQ_FIRST(&client->ops)) != NULL) {
         TAILQ_REMOVE(&client->ops, op, in_client);
         mc_op_orphan(op);
@@ -280,6 +281,10 @@ static enum mc_step parse_one(struct mc_client *client)
     if (client->upload != NULL || client->flushing || client->blocked_by != NULL ||
         client->op_count >= MC_CLIENT_OPS || client->output.len > MC_HIGH_WATER)
         return MC_STEP_STOP;
+    /* Where too much waits, whoever has something under way waits for it, rather than be refused. */
+    if (client->plane->crowded > 0 && client->op_count > 0)
+        return MC_STEP_STOP;
+    client->plane->command++;
     return client->dialect->step(client, bytes);
 }
 

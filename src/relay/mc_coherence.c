@@ -39,32 +39,43 @@ bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enu
     return !answers_miss;
 }
 
-bool mc_add_companions(struct mc_client *client, struct mc_connection *connection,
-                       struct mc_op *primary, struct slice key)
+/* A delete of the key in that arm's namespace, a part of `primary`. False without memory. */
+static bool add_companion(const struct keyspace *keyspace, unsigned arm,
+                          struct mc_connection *connection, struct mc_op *primary,
+                          struct slice key)
 {
-    const struct keyspace *keyspace = mc_client_plan(client)->keyspace;
-    const unsigned *others;
-    size_t count = keyspace_others(keyspace, client->arm, &others);
+    struct mc_plane *plane = primary->plane;
+    struct key_place place;
+    struct mc_op *companion;
 
-    for (size_t i = 0; i < count; i++) {
-        struct key_place place;
-        struct mc_op *companion;
-
-        /* A key that this arm cannot have has no copy there. */
-        if (keyspace_place(keyspace, others[i], key, &place) != KEY_OK)
-            continue;
-        companion = mc_client_op(client, MC_DELETE);
-        if (companion == NULL)
-            return false;
-        companion->primary = primary;
-        primary->pending++;
-        if (!connection->dialect->compose_delete(connection, companion, &place, key)) {
-            primary->pending--;
-            mc_op_free(companion);
-            return false;
-        }
-        counter_add(&client->cell->companions, 1);
+    /* A key that this arm cannot have has no copy there. */
+    if (keyspace_place(keyspace, arm, key, &place) != KEY_OK)
+        return true;
+    companion = mc_op_create(plane, MC_DELETE, primary->cell, worker_now(plane->worker));
+    if (companion == NULL)
+        return false;
+    companion->primary = primary;
+    primary->pending++;
+    if (!connection->dialect->compose_delete(connection, companion, &place, key)) {
+        primary->pending--;
+        mc_op_free(companion);
+        return false;
     }
+    counter_add(&primary->cell->companions, 1);
+    return true;
+}
+
+/* The same in every namespace but the arm's own. */
+static bool add_companions(const struct keyspace *keyspace, unsigned arm,
+                           struct mc_connection *connection, struct mc_op *primary,
+                           struct slice key)
+{
+    const unsigned *others;
+    size_t count = keyspace_others(keyspace, arm, &others);
+
+    for (size_t i = 0; i < count; i++)
+        if (!add_companion(keyspace, others[i], connection, primary, key))
+            return false;
     return true;
 }
 
@@ -72,14 +83,51 @@ void mc_invalidate_others(struct mc_client *client, struct mc_connection *connec
                           struct mc_op *op, const struct key_place *place, enum mc_verb verb,
                           struct slice key)
 {
-    struct mc_connection *shared = connection;
-
     if (!mc_is_mutation(client, place, verb, mc_op_wire(op)))
         return;
     if (connection->dedicated)
-        shared = mc_server_connection(connection->server, connection->dialect, client->affinity);
-    if (shared == NULL || !mc_add_companions(client, shared, op, key))
+        op->flags |= MC_OP_TELL;
+    else if (!add_companions(mc_client_plan(client)->keyspace, client->arm, connection, op, key))
         mc_connection_fail(connection, "the other versions could not be told", false);
+}
+
+/* The arm that asked, in that plan; -1: it has gone since. */
+static int arm_of(const struct mc_op *op, const struct plan *plan)
+{
+    const struct worker *worker = op->plane->worker;
+
+    for (size_t i = 0; i < plan->config->arm_count; i++)
+        if (cells_get(worker->telemetry->mc_arms, plan->arms[i].cache_cell, worker->index) ==
+            op->cell)
+            return (int)i;
+    return -1;
+}
+
+/* Its client may be gone; the others have to be told all the same, by the plan of now. */
+static bool tell(struct mc_connection *connection, struct mc_op *op, const struct mc_view *view)
+{
+    const struct plan *plan = view->pin->snapshot->plan;
+    struct slice wire = mc_op_wire(op);
+    struct slice key = op->original != NULL
+                           ? slice_of(op->original->data, op->original->used)
+                           : slice_of(wire.data + op->prefix_len, wire.len - op->prefix_len);
+    unsigned affinity = op->client != NULL ? op->client->affinity : 0;
+    struct mc_connection *shared =
+        mc_server_shared(connection->server, connection->dialect, affinity);
+    int arm = arm_of(op, plan);
+
+    return shared != NULL &&
+           (arm >= 0 || add_companion(plan->keyspace, 0, shared, op, key)) &&
+           add_companions(plan->keyspace, arm >= 0 ? (unsigned)arm : 0, shared, op, key);
+}
+
+void mc_tell_others(struct mc_connection *connection, struct mc_op *op)
+{
+    const struct mc_view *view = op->client != NULL ? op->client->view : op->plane->view;
+
+    op->flags &= (uint16_t)~MC_OP_TELL;
+    if (view == NULL || !tell(connection, op, view))
+        mc_op_untold(op, "no connection to its memcached server");
 }
 
 bool mc_is_guarded(struct mc_client *client, const struct key_place *place, enum mc_verb verb,

@@ -161,6 +161,12 @@ static void fail_get(struct mc_op *op)
         op->client->dialect->fail_get(op);
 }
 
+void mc_op_untold(struct mc_op *op, const char *reason)
+{
+    counter_add(&op->cell->companions_failed, 1);
+    fail_line(op, "another version may still hold the old value: ", reason);
+}
+
 void mc_op_part_failed(struct mc_op *op, const char *reason)
 {
     struct mc_op *primary = op->primary;
@@ -170,9 +176,8 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
         return;
     }
     if (primary != NULL) {
-        counter_add(&op->cell->companions_failed, 1);
         mc_op_free(op);
-        fail_line(primary, "another version may still hold the old value: ", reason);
+        mc_op_untold(primary, reason);
         part_over(primary);
         return;
     }

@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_pairing.h"
 
+#include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <stdio.h>
@@ -23,10 +24,10 @@ struct mc_op *mc_pair_first(const struct mc_connection *connection)
 
 struct mc_op *mc_pair_take(struct mc_connection *connection)
 {
-    struct mc_op *op = STAILQ_FIRST(&connection->ops);
+    struct mc_op *op = mc_connection_take(connection);
 
-    STAILQ_REMOVE_HEAD(&connection->ops, in_connection);
-    counter_sub(&connection->server->cell->waiting, 1);
+    if (op->flags & MC_OP_TELL)
+        mc_tell_others(connection, op);
     return op;
 }
 
@@ -67,6 +68,7 @@ void mc_pair_passed(struct mc_connection *connection, struct mc_op *op, const st
 void mc_pair_body(struct mc_connection *connection, struct mc_op *op, uint64_t len, uint64_t whole)
 {
     connection->body_left = len;
+    mc_connection_pace_begin(connection);
     if (whole <= MC_HIGH_WATER)
         op->flags |= MC_OP_WHOLE;
 }
@@ -106,8 +108,11 @@ static enum mc_pair pair_body(struct mc_connection *connection, struct mc_pairin
         return mc_pair_doubt(pairing, "a value is longer than announced", mc_op_wire(op));
     pass_body(connection, op, part);
     input_consume(&connection->input, part.len);
-    if (connection->body_left == 0)
+    if (connection->body_left == 0) {
+        /* What stands behind a large value could not come any sooner. */
+        connection->resumed = worker_now(connection->server->plane->worker);
         mc_pair_value_done(connection);
+    }
     return MC_PAIR_ON;
 }
 

@@ -8,6 +8,8 @@
 
 #define CLIENT_PAGE (64u * 1024u)
 #define OP_PAGE (64u * 1024u)
+/* To servers, opened unasked in one turn. */
+#define WARM_CONNECTIONS 64u
 
 struct mc_plane *mc_plane_create(struct worker *worker)
 {
@@ -146,6 +148,21 @@ static void count_certificates(const struct mc_plane *plane)
     }
 }
 
+/*
+ * Connections are open before a client needs them: after the start, a reload, and a server's return. A
+ * few at a time, as nothing waits for them.
+ */
+static void warm_up(struct mc_plane *plane, uint64_t now)
+{
+    unsigned left = WARM_CONNECTIONS;
+    struct mc_server *server;
+
+    if (plane->worker->draining)
+        return;
+    LIST_FOREACH(server, &plane->servers, link)
+    left -= mc_server_warm(server, now, left);
+}
+
 bool mc_plane_adopt(struct mc_plane *plane)
 {
     const struct plan *plan = plane->worker->current->snapshot->plan;
@@ -167,6 +184,7 @@ bool mc_plane_adopt(struct mc_plane *plane)
         mc_view_unref(plane, before);
     count_certificates(plane);
     mc_observe_tick(plane);
+    warm_up(plane, worker_now(plane->worker));
     return true;
 }
 
@@ -220,6 +238,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
             mc_server_destroy(server);
         server = next;
     }
+    warm_up(plane, now);
     while (idle > 0 && (client = TAILQ_FIRST(&plane->client_list)) != NULL &&
            now > client->last_active + idle)
         mc_client_close(client, "idle for too long");

@@ -11,11 +11,8 @@
 
 #define BACK_OFF_FIRST MILLISECONDS(100)
 #define BACK_OFF_MAX SECONDS(10)
-/* An upload connection that nobody uses is closed after this. */
-#define UPLOAD_IDLE SECONDS(10)
-/* Shares of the request timeout. */
-#define PATIENCE_MOST 2
-#define PATIENCE_LEAST 16
+/* A connection that was closed without a fault is opened again after this. */
+#define WARM_PAUSE SECONDS(1)
 
 static const struct mc_dialect *const dialects[MC_DIALECTS] = { &mc_text, &mc_binary };
 
@@ -24,7 +21,7 @@ static void flush_task(struct turn_task *task);
 static void grave_task(struct turn_task *task);
 
 /* Reading stops while a client is slow; TLS may need the other direction for a while. */
-static bool update_watch(struct mc_connection *connection)
+bool mc_connection_watch(struct mc_connection *connection)
 {
     return watch_stream(&connection->watch, &connection->stream, connection->stalled_by == NULL,
                         connection->writing);
@@ -35,8 +32,13 @@ static struct worker *worker_of(const struct mc_connection *connection)
     return connection->server->plane->worker;
 }
 
-static void connection_init(struct mc_connection *connection, struct mc_server *server,
-                            const struct mc_dialect *dialect)
+static bool is_crowded(const struct mc_server *server)
+{
+    return server->waiting >= server->max_waiting;
+}
+
+void mc_connection_init(struct mc_connection *connection, struct mc_server *server,
+                        const struct mc_dialect *dialect)
 {
     memset(connection, 0, sizeof(*connection));
     connection->dialect = dialect;
@@ -78,9 +80,12 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
     if (tls != NULL)
         server->tls = tls_context_ref(tls);
     for (unsigned i = 0; i < server->connection_count; i++)
-        connection_init(&server->connections[i], server, dialects[i / server->per_dialect]);
+        mc_connection_init(&server->connections[i], server, dialects[i / server->per_dialect]);
     LIST_INIT(&server->uploads);
+    TAILQ_INIT(&server->upload_line);
     LIST_INSERT_HEAD(&plane->servers, server, link);
+    server->used[mc_text.index] = true;
+    server->max_waiting = config->max_waiting;
     mc_server_configure(server, backend, config);
     return server;
 }
@@ -133,6 +138,9 @@ void mc_server_configure(struct mc_server *server, const struct plan_backend *ba
 {
     server->connect_timeout = config->connect_timeout;
     server->request_timeout = config->request_timeout;
+    server->plane->crowded -= is_crowded(server) ? 1 : 0;
+    server->max_waiting = config->max_waiting;
+    server->plane->crowded += is_crowded(server) ? 1 : 0;
     place(server, &backend->addresses);
     server->drained = backend->drained;
     counter_set(&server->cell->drained, server->drained ? 1 : 0);
@@ -153,14 +161,6 @@ bool mc_server_idle(const struct mc_server *server)
     return true;
 }
 
-static void unstall(struct mc_connection *connection)
-{
-    if (connection->stalled_by == NULL)
-        return;
-    LIST_REMOVE(connection, stalled);
-    connection->stalled_by = NULL;
-}
-
 static void unblock_clients(struct mc_connection *connection)
 {
     struct mc_client *client;
@@ -176,7 +176,7 @@ static void disconnect(struct mc_connection *connection)
 
     if (connection->state == MC_READY)
         counter_sub(&connection->server->cell->up, 1);
-    unstall(connection);
+    mc_connection_unstall(connection);
     unblock_clients(connection);
     if (connection->stream.fd >= 0) {
         watch_stop(&connection->watch);
@@ -197,6 +197,24 @@ static void disconnect(struct mc_connection *connection)
 static struct mc_trust *trust_of(const struct mc_connection *connection)
 {
     return &connection->server->trust[connection->dialect->index];
+}
+
+static void no_longer_waiting(struct mc_server *server, const struct mc_op *op)
+{
+    counter_sub(&server->cell->waiting, 1);
+    if ((op->flags & MC_OP_COUNTED) == 0)
+        return;
+    if (server->waiting-- == server->max_waiting)
+        server->plane->crowded--;
+}
+
+struct mc_op *mc_connection_take(struct mc_connection *connection)
+{
+    struct mc_op *op = STAILQ_FIRST(&connection->ops);
+
+    STAILQ_REMOVE_HEAD(&connection->ops, in_connection);
+    no_longer_waiting(connection->server, op);
+    return op;
 }
 
 static void back_off(const struct mc_connection *connection, const char *reason)
@@ -230,7 +248,6 @@ void mc_connection_fail(struct mc_connection *connection, const char *reason, bo
 {
     struct mc_server *server = connection->server;
     struct mc_op_queue ops = STAILQ_HEAD_INITIALIZER(ops);
-    struct mc_client *uploader = connection->uploader;
     struct mc_op *op;
     char text[200];
 
@@ -242,31 +259,26 @@ void mc_connection_fail(struct mc_connection *connection, const char *reason, bo
                    reason);
     while ((op = STAILQ_FIRST(&ops)) != NULL) {
         STAILQ_REMOVE_HEAD(&ops, in_connection);
-        counter_sub(&server->cell->waiting, 1);
+        no_longer_waiting(server, op);
         mc_op_part_failed(op, text);
     }
-    if (connection->dedicated) {
-        connection->uploader = NULL;
-        if (uploader != NULL && uploader->upload == connection) {
-            /* The rest of the value is still to come from the client, and goes nowhere. */
-            uploader->upload = NULL;
-            uploader->swallow += uploader->upload_left;
-            uploader->upload_left = 0;
-            mc_client_wake(uploader);
-        }
-        LIST_REMOVE(connection, upload);
-        worker_bury(worker_of(connection), &connection->grave);
-    }
+    if (connection->dedicated)
+        mc_upload_failed(connection);
 }
 
 void mc_server_destroy(struct mc_server *server)
 {
     struct mc_connection *upload;
+    struct mc_client *client;
 
     for (unsigned i = 0; i < server->connection_count; i++)
         mc_connection_fail(&server->connections[i], "no longer configured", false);
     while ((upload = LIST_FIRST(&server->uploads)) != NULL)
         mc_connection_fail(upload, "no longer configured", false);
+    while ((client = TAILQ_FIRST(&server->upload_line)) != NULL) {
+        mc_upload_leave_line(client);
+        mc_client_wake(client);
+    }
     /* Operations that failed just now have woken clients, never a connection. */
     for (unsigned i = 0; i < server->connection_count; i++)
         if (server->connections[i].flush.queued)
@@ -323,7 +335,7 @@ static int connect_socket(struct mc_connection *connection, const char **why)
     return fd;
 }
 
-static bool open_connection(struct mc_connection *connection)
+bool mc_connection_open(struct mc_connection *connection)
 {
     struct mc_server *server = connection->server;
     struct worker *worker = worker_of(connection);
@@ -378,11 +390,20 @@ static bool probe(struct mc_connection *connection)
 
 void mc_connection_enqueue(struct mc_connection *connection, struct mc_op *op)
 {
+    struct mc_server *server = connection->server;
+
     STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
     if (connection->unsent == NULL)
         connection->unsent = op;
-    counter_add(&connection->server->cell->waiting, 1);
-    counter_add(&connection->server->cell->requests, 1);
+    counter_add(&server->cell->waiting, 1);
+    counter_add(&server->cell->requests, 1);
+    /* The keys and companions of one command count once. */
+    if (server->counted != server->plane->command) {
+        server->counted = server->plane->command;
+        op->flags |= MC_OP_COUNTED;
+        if (++server->waiting == server->max_waiting)
+            server->plane->crowded++;
+    }
     worker_defer(worker_of(connection), &connection->flush);
 }
 
@@ -392,7 +413,9 @@ bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk, 
 
     /* Bytes that only queue up behind others are no progress. */
     if (connection->output.len == 0)
-        connection->since = worker_now(worker);
+        mc_connection_pace_begin(connection);
+    if (connection->dedicated)
+        mc_connection_fed(connection, value.len);
     worker_defer(worker, &connection->flush);
     return buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len);
 }
@@ -407,70 +430,56 @@ const char *mc_server_refusal(const struct mc_server *server, const struct mc_di
                        server->name);
     else if (trust->failures > 0)
         (void)snprintf(out, size, "%s", trust->reason);
+    else if (is_crowded(server))
+        (void)snprintf(out, size, "too many requests wait for memcached server %.64s",
+                       server->name);
+    else if (server->upload_count >= MC_UPLOADS_MAX)
+        (void)snprintf(out, size, "too many large values are on their way to memcached server %.64s",
+                       server->name);
     else
         (void)snprintf(out, size, "no connection to memcached server %.64s", server->name);
     return out;
 }
 
-struct mc_connection *mc_server_connection(struct mc_server *server,
-                                           const struct mc_dialect *dialect, unsigned affinity)
+bool mc_server_is_usable(const struct mc_server *server, const struct mc_dialect *dialect)
+{
+    return !server->drained && server->trust[dialect->index].failures == 0;
+}
+
+bool mc_server_admits(struct mc_server *server, const struct mc_dialect *dialect)
+{
+    if (server->drained)
+        return false;
+    /* What a command has begun there it may go on with. */
+    if (is_crowded(server) && server->counted != server->plane->command) {
+        counter_add(&server->cell->turned_away, 1);
+        return false;
+    }
+    return server->trust[dialect->index].failures == 0;
+}
+
+struct mc_connection *mc_server_shared(struct mc_server *server, const struct mc_dialect *dialect,
+                                       unsigned affinity)
 {
     struct mc_connection *connection =
         &server->connections[dialect->index * server->per_dialect + affinity % server->per_dialect];
 
-    if (server->drained)
-        return NULL;
+    server->used[dialect->index] = true;
     if (connection->state == MC_READY)
         return connection;
     if (server->trust[dialect->index].failures > 0)
         return NULL; /* mc_server_tick finds out when it is back */
-    if (connection->state == MC_CLOSED && !open_connection(connection))
+    if (connection->state == MC_CLOSED && !mc_connection_open(connection))
         return NULL;
     return connection;
 }
 
-static struct mc_connection *open_dedicated(struct mc_server *server,
-                                            const struct mc_dialect *dialect)
+struct mc_connection *mc_server_connection(struct mc_server *server,
+                                           const struct mc_dialect *dialect, unsigned affinity)
 {
-    struct mc_connection *connection = malloc(sizeof(*connection));
-
-    if (connection == NULL)
+    if (server->drained || (is_crowded(server) && !mc_server_admits(server, dialect)))
         return NULL;
-    connection_init(connection, server, dialect);
-    connection->dedicated = true;
-    if (!open_connection(connection)) {
-        free(connection);
-        return NULL;
-    }
-    LIST_INSERT_HEAD(&server->uploads, connection, upload);
-    return connection;
-}
-
-struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client)
-{
-    struct mc_connection *connection;
-
-    if (server->drained || server->trust[client->dialect->index].failures > 0)
-        return NULL;
-    LIST_FOREACH(connection, &server->uploads, upload)
-    {
-        if (connection->uploader == NULL && connection->state == MC_READY &&
-            connection->dialect == client->dialect) {
-            connection->uploader = client;
-            return connection;
-        }
-    }
-    connection = open_dedicated(server, client->dialect);
-    if (connection != NULL)
-        connection->uploader = client;
-    return connection;
-}
-
-void mc_server_upload_done(struct mc_connection *connection, bool broken)
-{
-    connection->uploader = NULL;
-    if (broken)
-        mc_connection_fail(connection, "the client went away in the middle of a value", false);
+    return mc_server_shared(server, dialect, affinity);
 }
 
 static void became_ready(struct mc_connection *connection)
@@ -508,7 +517,7 @@ static void connect_failed(struct mc_connection *connection, const char *reason)
     watch_stop(&connection->watch);
     stream_close(&connection->stream);
     connection->state = MC_CLOSED;
-    if (!open_connection(connection))
+    if (!mc_connection_open(connection))
         mc_connection_fail(connection, reason, false);
 }
 
@@ -590,15 +599,17 @@ static void flush_output(struct mc_connection *connection)
     connection->unsent = NULL;
     verdict = stream_flush(&connection->stream, &connection->output, &worker->buffers);
     counter_add(&connection->server->cell->bytes_written, before - connection->output.len);
-    if (connection->dedicated && connection->output.len < before)
-        connection->since = worker_now(worker);
+    if (connection->dedicated && connection->output.len == 0)
+        mc_connection_pace_begin(connection);
+    else if (connection->dedicated)
+        mc_connection_pace(connection, before - connection->output.len);
     if (verdict == STREAM_FAILED) {
         counter_add(&connection->server->cell->closed_by_server, 1);
         mc_connection_fail(connection, stream_why(&connection->stream, why, sizeof(why)), true);
         return;
     }
     connection->writing = verdict == STREAM_AGAIN;
-    if (!update_watch(connection)) {
+    if (!mc_connection_watch(connection)) {
         mc_connection_fail(connection, "no memory for its events", true);
         return;
     }
@@ -655,13 +666,13 @@ static void read_replies(struct mc_connection *connection)
     switch (stream_read(&connection->stream, &connection->input, &worker->buffers, &moved)) {
     case STREAM_OK:
         counter_add(&server->cell->bytes_read, moved);
-        connection->since = worker_now(worker);
+        mc_connection_pace(connection, moved);
         pair(connection);
         if (connection->state != MC_CLOSED && connection->stream.pending)
             worker_defer(worker, &connection->flush);
         return;
     case STREAM_AGAIN:
-        if (!input_keep(&connection->input, &worker->buffers, 0) || !update_watch(connection))
+        if (!input_keep(&connection->input, &worker->buffers, 0) || !mc_connection_watch(connection))
             mc_connection_fail(connection, "out of memory", false);
         return;
     case STREAM_CLOSED:
@@ -701,83 +712,17 @@ static void on_ready(evutil_socket_t fd, short what, void *context)
         read_replies(connection);
 }
 
-void mc_connection_stall(struct mc_connection *connection, struct mc_client *client, bool parked)
-{
-    uint64_t now = worker_now(worker_of(connection));
-
-    if (connection->stalled_by != NULL || client->closed)
-        return;
-    if (!parked) {
-        /* At first all of it, for the clock is far from zero. */
-        uint64_t most = connection->server->request_timeout / PATIENCE_MOST;
-        uint64_t back = connection->patience + (now - connection->patience_at) / 4;
-
-        connection->patience = back < most ? back : most;
-        connection->patience_at = now;
-    }
-    connection->stalled_by = client;
-    connection->stalled_parked = parked;
-    connection->stalled_since = now;
-    connection->stalled_len = client->output.len;
-    LIST_INSERT_HEAD(&client->stalled, connection, stalled);
-    if (!update_watch(connection))
-        mc_client_close(client, "no memory for its events");
-}
-
-void mc_connection_resume(struct mc_connection *connection)
-{
-    unstall(connection);
-    connection->since = connection->resumed = worker_now(worker_of(connection));
-    if (!update_watch(connection)) {
-        mc_connection_fail(connection, "no memory for its events", false);
-        return;
-    }
-    worker_defer(worker_of(connection), &connection->flush);
-}
-
-/* The first operation has waited too long, and not because of a client of ours. */
-static bool is_late(const struct mc_connection *connection, uint64_t now)
-{
-    const struct mc_op *first = STAILQ_FIRST(&connection->ops);
-    uint64_t begin;
-
-    if (first == NULL || connection->stalled_by != NULL)
-        return false;
-    begin = connection->resumed > first->started ? connection->resumed : first->started;
-    /* While a value streams, either way, it is progress that counts. */
-    if ((connection->body_left > 0 || connection->dedicated) && connection->since > begin)
-        begin = connection->since;
-    return now > begin + connection->server->request_timeout;
-}
-
-/* It is the client that the server waits for: all that came of its value is sent. */
-static bool waits_for_value(const struct mc_connection *connection)
-{
-    return connection->uploader != NULL && connection->uploader->upload_left > 0 &&
-           connection->output.len == 0;
-}
-
 static void connection_tick(struct mc_connection *connection, uint64_t now)
 {
     struct mc_server *server = connection->server;
 
-    if (connection->stalled_by != NULL) {
-        bool parked = connection->stalled_parked;
-        /* What it waits for at another server fails in time by itself, and it is not to blame. */
-        uint64_t limit = parked ? server->request_timeout * 2 : connection->patience;
-        if (now > connection->stalled_since + limit) {
-            if (!parked)
-                connection->patience = server->request_timeout / PATIENCE_LEAST;
-            mc_client_close(connection->stalled_by, "it does not read its replies");
-        }
-    }
+    mc_connection_tick_stall(connection, now);
     switch (connection->state) {
     case MC_CLOSED:
         break;
     case MC_CONNECTING:
-        if (now > connection->since + server->connect_timeout) {
+        if (now > connection->since + server->connect_timeout)
             connect_failed(connection, "no connection in time");
-        }
         break;
     case MC_HANDSHAKING:
         if (now > connection->since + server->connect_timeout)
@@ -785,7 +730,7 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
         break;
     case MC_PROBING:
     case MC_READY:
-        if (is_late(connection, now) && !waits_for_value(connection)) {
+        if (mc_connection_is_late(connection, now)) {
             counter_add(&server->cell->timeouts, 1);
             mc_connection_fail(connection, "no answer in time", true);
         }
@@ -813,12 +758,30 @@ static void try_again(struct mc_server *server, const struct mc_dialect *dialect
         return;
     for (unsigned i = 0; i < server->per_dialect; i++) {
         if (connections[i].state == MC_CLOSED) {
-            (void)open_connection(&connections[i]);
+            (void)mc_connection_open(&connections[i]);
             return;
         }
     }
     /* It was an upload that failed, and all others stand. */
-    (void)open_dedicated(server, dialect);
+    (void)mc_upload_open(server, dialect);
+}
+
+unsigned mc_server_warm(struct mc_server *server, uint64_t now, unsigned most)
+{
+    unsigned opened = 0;
+
+    if (server->refs == 0)
+        return 0;
+    for (unsigned i = 0; i < server->connection_count && opened < most; i++) {
+        struct mc_connection *connection = &server->connections[i];
+        const struct mc_dialect *dialect = connection->dialect;
+        if (connection->state != MC_CLOSED || !server->used[dialect->index] ||
+            !mc_server_is_usable(server, dialect) || now < connection->since + WARM_PAUSE)
+            continue;
+        (void)mc_connection_open(connection);
+        opened++;
+    }
+    return opened;
 }
 
 void mc_server_tick(struct mc_server *server, uint64_t now)
@@ -827,15 +790,12 @@ void mc_server_tick(struct mc_server *server, uint64_t now)
 
     while (connection != NULL) {
         struct mc_connection *next = LIST_NEXT(connection, upload);
-        if (connection->uploader == NULL && STAILQ_EMPTY(&connection->ops) &&
-            now > connection->since + UPLOAD_IDLE)
-            mc_connection_fail(connection, "idle", false);
-        else
-            connection_tick(connection, now);
+        connection_tick(connection, now);
         connection = next;
     }
     for (unsigned i = 0; i < server->connection_count; i++)
         connection_tick(&server->connections[i], now);
+    mc_upload_tick(server, now);
     if (server->drained)
         close_idle(server);
     for (unsigned i = 0; i < MC_DIALECTS && server->refs > 0 && !server->drained; i++)

@@ -137,7 +137,7 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
     struct mc_op *op;
 
     /* It goes another way than what came before, also without a reply, and must not overtake it. */
-    if (upload && (client->op_count > 0 || client->upload != NULL))
+    if (upload && mc_upload_waits(client, request.keys))
         return MC_FORWARD_WAIT;
     verdict = keyspace_place(mc_client_plan(client)->keyspace, client->arm, request.keys, &place);
     if (storage && verdict == KEY_OK && place.guard && !too_large &&

@@ -59,6 +59,8 @@ const struct metric mc_server_metrics[] = {
     GAUGE(mc_server_cell, waiting, "Requests without their reply yet."),
     COUNTER(mc_server_cell, requests, "Requests sent to the server."),
     COUNTER(mc_server_cell, batched_keys, "Keys that shared a get command with others."),
+    COUNTER(mc_server_cell, turned_away,
+            "Requests refused because too many were waiting for the server."),
     COUNTER(mc_server_cell, connects, "Connections made."),
     COUNTER(mc_server_cell, connect_failures, "Connections that could not be made."),
     COUNTER(mc_server_cell, tls_handshakes, "TLS handshakes with the server that were done."),

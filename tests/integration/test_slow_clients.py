@@ -493,7 +493,10 @@ class Reloads(Rig):
         answers = [each.line() for each in upload]
         self.assertIn(b"STORED\r\n", answers)
         for answer in answers:
-            self.assertTrue(answer == b"STORED\r\n" or answer.startswith(b"SERVER_ERROR memc"), answer)
+            # More of them than can be under way to one server at once: the slowest lose their place.
+            self.assertTrue(answer == b"STORED\r\n" or answer.startswith(
+                (b"SERVER_ERROR memc", b"SERVER_ERROR the value came too slowly",
+                 b"SERVER_ERROR too many large values")), answer)
         for key in keys:
             wire.talk(b"set %s 0 0 1\r\ny\r\nget %s\r\n" % (key, key),
                       b"STORED\r\nVALUE %s 0 1\r\ny\r\nEND\r\n" % key)

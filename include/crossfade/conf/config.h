@@ -112,6 +112,7 @@ struct config_cache {
     enum config_hash hash;
     char hash_tag[2]; /* opening and closing byte; both 0: none */
     unsigned connections_per_server;
+    unsigned max_waiting; /* requests for one server, of one worker */
     uint64_t connect_timeout;
     uint64_t request_timeout;
     uint64_t idle_timeout; /* 0: never */

@@ -39,6 +39,9 @@ struct mc_client {
     LIST_HEAD(, mc_connection) stalled; /* connections that wait for this client's output to drain */
     struct mc_connection *upload;       /* a value is streaming to it */
     uint64_t upload_left;
+    struct mc_server *upload_line;      /* it waits there for its turn to send a large value */
+    TAILQ_ENTRY(mc_client) upload_turn;
+    uint64_t upload_since;
     struct mc_connection *blocked_by; /* no more commands until its output is shorter */
     LIST_ENTRY(mc_client) blocked;
     uint64_t swallow; /* bytes of a refused value that are still to come */
@@ -50,6 +53,7 @@ struct mc_client {
     unsigned op_count; /* in both lists */
     uint16_t arm;
     uint16_t affinity;
+    bool upload_refused; /* its turn did not come in time */
     bool begun;      /* its first byte was looked at */
     bool closing;    /* parse nothing more; close when the output is out */
     bool closed;

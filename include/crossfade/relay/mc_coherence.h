@@ -35,19 +35,18 @@ bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enu
                     struct slice wire);
 
 /*
- * A delete of the key in every other namespace, each a part of `primary`, which is composed already. False
- * without memory: then the others cannot be told, and the connection has to fail.
- */
-bool mc_add_companions(struct mc_client *client, struct mc_connection *connection,
-                       struct mc_op *primary, struct slice key) MUST_CHECK;
-
-/*
  * The mutation that `op` stands for is composed on `connection`: if it is one, its companions follow,
- * on the shared connection when that is a dedicated one. What fails is told to the client.
+ * each a part of `op`. On a dedicated connection the value is still to come: the companions follow when
+ * it is stored (mc_tell_others), lest another arm fill the old value again in between. What fails is
+ * told to the client.
  */
 void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
                           struct mc_op *op, const struct key_place *place, enum mc_verb verb,
                           struct slice key);
+
+/* The value of `op`, which had MC_OP_TELL, is answered on its dedicated connection: the companions go out
+ * on the shared one. Before the operation's own part is done. */
+void mc_tell_others(struct mc_connection *connection, struct mc_op *op);
 
 /*
  * Does the rule's guard refuse this value (G8)? `verb`: MC_SET .. MC_CAS; `value`: all of it, or its first

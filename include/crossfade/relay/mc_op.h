@@ -47,6 +47,8 @@ enum mc_op_flag {
     MC_OP_PROBE = 256,     /* our own `version` */
     MC_OP_SILENT = 1024,   /* noreply: the client has asked for none */
     MC_OP_WHOLE = 512,     /* its value goes out when all of it is here */
+    MC_OP_COUNTED = 4096,  /* among the commands that wait for its server */
+    MC_OP_TELL = 8192,     /* when it is answered, the other namespaces are told */
     MC_OP_QUIET = 2048,    /* binary: its client hears only what it could not expect */
 };
 
@@ -101,6 +103,9 @@ struct buffer *mc_op_sink(struct mc_op *op);
 void mc_op_part_done(struct mc_op *op, struct slice line);
 /* One part failed: `reason` is a sentence without line end. */
 void mc_op_part_failed(struct mc_op *op, const char *reason);
+
+/* Other namespaces could not be told of what the operation does, which succeeds otherwise. */
+void mc_op_untold(struct mc_op *op, const char *reason);
 
 /* The server is down: the operation, which no connection has, fails where it stands. */
 void mc_op_fail_here(struct mc_op *op, const struct mc_server *server);

@@ -26,6 +26,8 @@ struct mc_plane {
     struct greetings greetings; /* clients on their way through a TLS handshake */
     LIST_HEAD(, mc_server) servers; /* named by a view, or still owing replies */
     struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
+    uint64_t command;               /* one more with each that is taken from a client */
+    unsigned crowded;               /* servers that take no more commands (cache.max_waiting) */
     uint64_t next_batch;            /* for gat, whose keys share a command only with their own */
     uint16_t next_affinity;
     struct mc_op_queue flushing;    /* flush_all, waiting for the main thread, in order */

@@ -33,6 +33,8 @@
 #define MC_LOW_WATER (64u * 1024u)
 /* The same for replies that wait for earlier ones of other servers. */
 #define MC_PARKED_MAX (4u * 1024u * 1024u)
+/* Large values on their way to one server at once; the clients of others wait for their turn. */
+#define MC_UPLOADS_MAX 32u
 
 enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_HANDSHAKING, MC_PROBING, MC_READY };
 
@@ -55,6 +57,9 @@ struct mc_connection {
     bool writing; /* waits for writability */
     unsigned way; /* which of the server's addresses it goes to */
     uint64_t since;    /* when the state began, or the last byte moved */
+    /* A value that streams: when it last moved by a good part, and what moved since (mc_patience.c). */
+    uint64_t pace_at;
+    size_t pace_bytes;
     /* The get that is being composed: */
     struct mc_op *batch_last; /* its last key so far; NULL: none is open */
     uint64_t batch_id;
@@ -83,6 +88,8 @@ struct mc_connection {
     LIST_ENTRY(mc_connection) stalled;
     LIST_ENTRY(mc_connection) upload; /* dedicated: in server->uploads */
     struct mc_client *uploader;       /* dedicated: whose value is being sent */
+    uint64_t fed_at; /* when that client last sent a good part of it */
+    size_t fed_bytes; /* and what it sent since */
 };
 
 /* What is thought of a server in one dialect: it may well speak one and not the other. */
@@ -112,7 +119,13 @@ struct mc_server {
     unsigned per_dialect; /* connections_per_server */
     unsigned connection_count;
     struct mc_connection *connections; /* those of one dialect behind those of the other */
+    bool used[MC_DIALECTS]; /* connections of that dialect are kept open */
+    unsigned waiting;       /* commands without all their replies; */
+    unsigned max_waiting;   /* at so many no other is taken */
+    uint64_t counted;       /* the last command that was, by plane->command */
     LIST_HEAD(, mc_connection) uploads;
+    unsigned upload_count; /* those of them that have a client */
+    TAILQ_HEAD(, mc_client) upload_line; /* clients that wait for one */
 };
 
 struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_backend *backend,
@@ -138,6 +151,23 @@ struct mc_connection *mc_server_connection(struct mc_server *server,
 /* Why it takes no request now, as a sentence in out[]. Returns out. */
 const char *mc_server_refusal(const struct mc_server *server, const struct mc_dialect *dialect,
                               char *out, size_t size);
+/* The same, whether it takes new requests or not: for what belongs to a command that is under way. */
+struct mc_connection *mc_server_shared(struct mc_server *server, const struct mc_dialect *dialect,
+                                       unsigned affinity);
+/* Neither drained nor down. */
+bool mc_server_is_usable(const struct mc_server *server, const struct mc_dialect *dialect);
+/* It is, and it takes one more command; counts those that it does not take. */
+bool mc_server_admits(struct mc_server *server, const struct mc_dialect *dialect);
+/* Opens up to `most` connections that nobody has asked for yet; how many. */
+unsigned mc_server_warm(struct mc_server *server, uint64_t now, unsigned most);
+
+/*
+ * A value for that key is to stream to its server: does the client have to wait, for what it has under
+ * way or for its turn? Then it is woken when there is something new.
+ */
+bool mc_upload_waits(struct mc_client *client, struct slice key);
+/* It does not wait for its turn any more. */
+void mc_upload_leave_line(struct mc_client *client);
 /* A connection that nobody shares, of the client's dialect, for one upload. NULL as above. */
 struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client);
 /* The upload is answered, or given up in mid-value (`broken`). */
@@ -153,6 +183,32 @@ void mc_connection_fail(struct mc_connection *connection, const char *reason, bo
 /* The client has drained its output: go on reading. */
 void mc_connection_resume(struct mc_connection *connection);
 void mc_connection_stall(struct mc_connection *connection, struct mc_client *client, bool parked);
+
+/* Takes the first operation off the connection's queue. */
+struct mc_op *mc_connection_take(struct mc_connection *connection);
+
+/* Between the modules of a server: mc_server.c, mc_upload.c and mc_patience.c. */
+void mc_connection_init(struct mc_connection *connection, struct mc_server *server,
+                        const struct mc_dialect *dialect);
+/* False: the server is down now. */
+bool mc_connection_open(struct mc_connection *connection);
+/* Its descriptor is watched for what it waits for now. False: it has to be closed. */
+bool mc_connection_watch(struct mc_connection *connection);
+struct mc_connection *mc_upload_open(struct mc_server *server, const struct mc_dialect *dialect);
+/* Its connection was closed and all operations have failed. */
+void mc_upload_failed(struct mc_connection *connection);
+void mc_upload_tick(struct mc_server *server, uint64_t now);
+/* Bytes of a value have moved; the time for the next part begins. And of what the client sent. */
+void mc_connection_pace(struct mc_connection *connection, size_t moved);
+void mc_connection_pace_begin(struct mc_connection *connection);
+void mc_connection_fed(struct mc_connection *connection, size_t len);
+/* The first operation has waited too long, and not because of a client of ours. */
+bool mc_connection_is_late(const struct mc_connection *connection, uint64_t now);
+/* It is the client that the server waits for: all that came of its value is sent. */
+bool mc_connection_waits_for_value(const struct mc_connection *connection);
+void mc_connection_unstall(struct mc_connection *connection);
+/* Closes the client that has stalled it for too long. */
+void mc_connection_tick_stall(struct mc_connection *connection, uint64_t now);
 
 /* relay/mc_pairing.c: takes the replies out of the input and gives them to the operations. False:
  * the bytes are not what the protocol allows; pairing->why says what. */

@@ -61,6 +61,7 @@ struct mc_server_cell {
     counter waiting;  /* gauge: requests sent or queued, without their reply */
     counter requests;
     counter batched_keys; /* keys that shared a get with others */
+    counter turned_away;  /* requests refused because too much was waiting */
     counter connects;
     counter connect_failures;
     counter tls_handshakes;
