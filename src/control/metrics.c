@@ -140,6 +140,27 @@ static void add_workers(struct evbuffer *out, const struct cells *cells)
     }
 }
 
+/* What stands in front of an arm's keys: to be joined with its counters by the label arm. */
+static void add_namespaces(struct evbuffer *out, const struct plan *plan)
+{
+    if (plan->keyspace == NULL)
+        return;
+    (void)evbuffer_add_printf(out, "# HELP crossfade_cache_namespace_info The namespace of an arm, and "
+                                   "the prefix of its keys with the generation.\n"
+                                   "# TYPE crossfade_cache_namespace_info gauge\n");
+    for (unsigned i = 0; i < plan->config->arm_count; i++) {
+        const struct config_arm *arm = &plan->config->arms[i];
+        struct slice prefix = keyspace_prefix(plan->keyspace, i);
+        (void)evbuffer_add_printf(out, "crossfade_cache_namespace_info{");
+        add_label(out, "arm", arm->name, strlen(arm->name));
+        (void)evbuffer_add(out, ",", 1);
+        add_label(out, "namespace", arm->namespace, strlen(arm->namespace));
+        (void)evbuffer_add(out, ",", 1);
+        add_label(out, "prefix", prefix.data, prefix.len);
+        (void)evbuffer_add_printf(out, "} 1\n");
+    }
+}
+
 static void add_gauge(struct evbuffer *out, const char *name, const char *help, double value)
 {
     (void)evbuffer_add_printf(out, "# HELP crossfade_%s %s\n# TYPE crossfade_%s gauge\n", name, help,
@@ -184,6 +205,7 @@ void metrics_write(const struct control_host *host, struct evbuffer *out)
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
         add_family(out, &families[i]);
+    add_namespaces(out, host->plan(host->context));
     add_workers(out, t->workers);
     if (rollout != NULL)
         add_rollout(out, rollout);

@@ -256,8 +256,7 @@ static enum mc_request_verdict parse_bare(struct slice rest, struct mc_request *
 static enum mc_request_verdict parse_refused(struct slice rest, struct mc_request *request,
                                              struct slice *answer)
 {
-    (void)rest;
-    (void)request;
+    request->keys = slice_trim(rest, " ");
     *answer = refused;
     return MC_REQUEST_OK;
 }

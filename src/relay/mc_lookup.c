@@ -74,6 +74,7 @@ bool mc_lookup(struct mc_client *client, struct slice key, struct mc_lookup *loo
     found = look_up(client, slice_of(key.data + prefix.len, key.len - prefix.len), lookup);
     lookup->cas = client->plane->worker->current->snapshot->generation;
     counter_add(&client->cell->gets, 1);
+    counter_add(&client->cell->lookups, 1);
     counter_add(found ? &client->cell->hits : &client->cell->misses, 1);
     return found;
 }

@@ -123,9 +123,17 @@ static enum mc_step dispatch(struct mc_client *client, const struct mc_request *
     }
     case MC_FLUSH_ALL:
         return text_flush(client, request);
-    case MC_REFUSED:
+    case MC_REFUSED: {
+        enum mc_step step;
         client->swallow = request->value_len;
-        return refuse(client, request, answer);
+        step = refuse(client, request, answer);
+        /* Who asks for a dump (memcached-tool) reads on until its END, whatever comes before. */
+        if (step != MC_STEP_ON || (!slice_starts(request->keys, SLICE("metadump")) &&
+                                   !slice_starts(request->keys, SLICE("mgdump"))))
+            return step;
+        client->closing = true;
+        return MC_STEP_STOP;
+    }
     default:
         break;
     }

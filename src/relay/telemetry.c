@@ -22,6 +22,7 @@ const struct metric mc_arm_metrics[] = {
     COUNTER(mc_arm_cell, connections_total, "Cache clients accepted."),
     COUNTER(mc_arm_cell, commands, "Commands received, whatever their answer."),
     COUNTER(mc_arm_cell, gets, "Keys asked for."),
+    COUNTER(mc_arm_cell, lookups, "Keys asked for that the daemon itself answers."),
     COUNTER(mc_arm_cell, hits, "Keys asked for and found."),
     COUNTER(mc_arm_cell, misses, "Keys asked for and not found."),
     COUNTER(mc_arm_cell, sets, "Storage commands."),

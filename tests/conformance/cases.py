@@ -321,7 +321,7 @@ ANY = None
 def different():
     far = "would reach beyond the client's own arm"
     for line in [b"shutdown", b"shutdown graceful", b"cache_memlimit 64", b"slabs reassign 1 2", b"slabs automove 0",
-                 b"lru_crawler disable", b"lru_crawler metadump all", b"lru mode flat", b"lru tune 10 25 0.1 2.0",
+                 b"lru_crawler disable", b"lru_crawler sleep 0", b"lru mode flat", b"lru tune 10 25 0.1 2.0",
                  b"watch", b"watch fetchers", b"refresh_certs", b"extstore free_memchunks 1 0",
                  b"misbehave", b"debugtime p"]:
         yield Different(line + b"\r\n", ANY, REFUSED, far)

@@ -48,7 +48,7 @@ struct mc_request {
     bool noreply;
     size_t line_len;     /* with its line end */
     struct slice keys;   /* get family: from the first key on, of any length (they are looked at one by
-                            one, mc_request_next_key); else: the one key; stats: its arguments */
+                            one, mc_request_next_key); else: the one key; stats, refused: its arguments */
     struct slice number; /* gat, gats, touch: exptime; incr, decr: delta; digits, at most 32 bytes */
     uint32_t flags;
     int64_t exptime;     /* storage commands; flush_all: its delay in seconds, 0 or less: at once */

@@ -22,6 +22,7 @@ struct mc_arm_cell {
     counter connections_total;
     counter commands; /* all, whatever their answer */
     counter gets;     /* keys asked for */
+    counter lookups;  /* of these, such as no server has (relay/mc_lookup.h) */
     counter hits;
     counter misses;
     counter sets;
