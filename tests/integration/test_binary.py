@@ -133,17 +133,15 @@ class Coherence(Rig):
                 self.assertEqual(b"5", self.py3.get(k))
 
     def test_g4_a_set_with_cas_is_a_mutation_also_after_a_miss(self):
-        self.both()
-        for opcode in (SET, REPLACE):
-            self.both()
-            self.direct.delete(b"py3.0:k")
-            self.assertIsNone(self.py3.get(b"k"))
-            self.py3.ask(store(ADD, b"k", b"again"))
+        for opcode in (SET, ADD, REPLACE):
             self.both()
             cas = self.py3.ask(request(GET, b"k")).cas
             self.assertEqual(EXISTS, self.py3.ask(store(opcode, b"k", b"x", cas=cas + 9)).status)
-            self.both()
-            cas = self.py3.ask(request(GET, b"k")).cas
+            for client in (self.py2, self.py3):
+                client.delete(b"k")
+            self.py2.fill(b"k", b"5")
+            self.assertIsNone(self.py3.get(b"k"))
+            cas = self.direct.ask(store(SET, b"py3.0:k", b"not by us")).cas
             got = self.py3.ask(store(opcode, b"k", b"x", cas=cas))
             self.assertEqual(DONE, got.status)
             self.assertEqual(got.cas, self.py3.ask(request(GET, b"k")).cas)
@@ -360,6 +358,11 @@ class Guard(Rig):
                 got = client.ask(store(opcode, b"shared:k", b"\x80\x05K\x01." + b"." * size, flags=1))
                 self.assertEqual(INVALID, got.status)
                 self.assertIn(b"pickle", got.value)
+        data = store(SET, b"shared:k", b"\x80\x05K\x01." + b"." * 200000, flags=1)
+        for cut in range(24, 24 + 8 + len(b"shared:k") + 4):
+            client.send(data[:cut])
+            time.sleep(0.01)
+            self.assertEqual(INVALID, client.ask(data[cut:]).status)
         self.assertEqual(b"\x80\x02K\x01.", client.get(b"shared:k"))
 
 
@@ -415,8 +418,8 @@ class Down(harness.Test):
         daemon, _, client = self.rig(self.memcached("-B", spoken), on_failure="error")
         wire = daemon.wire("py3")
         for _ in range(20):
-            wire.talk(good, answer)
             self.assertEqual(TEMPORARY, client.ask(bad).status)
+            wire.talk(good, answer)
         self.assertIn(b"for the binary protocol", daemon.log())
 
     def test_a_server_that_speaks_binary_alone_is_not_down_for_binary(self):
