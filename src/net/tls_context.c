@@ -56,9 +56,10 @@ static struct tls_context *create(const SSL_METHOD *method, bool server)
         return NULL;
     }
     (void)SSL_CTX_set_app_data(context->ssl, context);
-    (void)SSL_CTX_set_options(context->ssl,
-                              SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
+    /* An end without the end of TLS would cost the session, too; tls_stream.c knows it all the same. */
+    (void)SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                                SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                                SSL_OP_IGNORE_UNEXPECTED_EOF);
     /*
      * An idle connection holds no buffers; a write that has to wait may come from another place when it
      * is repeated; and after a record without data a read returns, so that a peer that sends nothing

@@ -277,7 +277,7 @@ void tls_load_key(struct tls_context *context, const char *path, const char *key
                   "%s is protected by a password, which nobody is there to type; store the key "
                   "without one (openssl pkey -in FILE -out NEW) and protect the file by its mode",
                   path);
-    else if (found == NULL && at_end())
+    else if (found == NULL && memmem(bytes.data, bytes.len, "PRIVATE KEY-----", 16) == NULL)
         tls_fault(reporter, key, "%s holds no private key in PEM form", path);
     else if (found == NULL)
         tls_fault(reporter, key, "%s: its private key is damaged: %s", path,

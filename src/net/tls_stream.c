@@ -29,6 +29,8 @@
 /* Less room than this is not worth a further record's copy. */
 #define ROOM_MIN 1024u
 
+#define UNEXPECTED_END ERR_PACK(ERR_LIB_SSL, 0, SSL_R_UNEXPECTED_EOF_WHILE_READING)
+
 struct session {
     struct tls_context *context;
     SSL *ssl; /* NULL: a client's connection that has not begun */
@@ -129,13 +131,15 @@ static enum stream_verdict judge(struct session *session, int result)
     case SSL_ERROR_WANT_WRITE:
         return STREAM_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
+        if (session->at_eof) /* what the peer said last was not that it ends */
+            return fail(session, true, UNEXPECTED_END, 0);
         session->ended = true;
         return STREAM_CLOSED;
     case SSL_ERROR_SYSCALL:
         return fail(session, true, 0, error);
     default:
         session->verdict = SSL_get_verify_result(session->ssl);
-        return fail(session, ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING, code, 0);
+        return fail(session, false, code, 0);
     }
 }
 

@@ -1,6 +1,7 @@
 # Python tests of the real daemon with real servers and clients: harness.py says how they are run.
 EXTRA_DIST += \
     tests/run \
+    tests/integration/certificates.py \
     tests/integration/control_talk.py \
     tests/integration/harness.py \
     tests/integration/packets.py \
@@ -36,6 +37,8 @@ EXTRA_DIST += \
     tests/integration/test_random_mix.py \
     tests/integration/test_rollout.py \
     tests/integration/test_servers.py \
+    tests/integration/test_tls.py \
+    tests/integration/test_tls_servers.py \
     tests/integration/test_web_load.py
 
 # Not a program's flags: what is preloaded into a daemon under test is not itself sanitized.
