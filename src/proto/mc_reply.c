@@ -23,35 +23,46 @@ static const struct word prefixes[] = {
 };
 
 /*
- * A number of digits only, at the front of the line and at most `most` long: so it cannot overflow, and
- * the commonest case, a short one, costs a few instructions a digit. Moves `at` behind it; false without
- * a digit.
+ * A number of at most ten digits, which is all that a flags or length field may have: so it cannot
+ * overflow. Returns where it ends; `at` itself when there is no digit.
  */
-static bool take_digits(const char **at, const char *end, unsigned most, uint64_t *out)
+static const char *take_digits(const char *at, const char *end, uint64_t *out)
 {
-    const char *begin = *at;
+    const char *limit = end - at > 10 ? at + 10 : end;
     uint64_t n = 0;
+    unsigned digit;
 
-    while (*at < end && (unsigned char)(**at - '0') <= 9 && (size_t)(*at - begin) < most)
-        n = n * 10 + (unsigned)(*(*at)++ - '0');
+    for (; at < limit && (digit = (unsigned char)*at - (unsigned)'0') <= 9; at++)
+        n = n * 10 + digit;
     *out = n;
-    return *at > begin;
+    return at;
+}
+
+/* "<flags> <bytes>" behind the key and its space; returns where it ends, or NULL. */
+static const char *take_numbers(const char *at, const char *end, struct mc_reply *out)
+{
+    uint64_t flags;
+    const char *behind = take_digits(at, end, &flags);
+
+    if (behind == at || flags > UINT32_MAX || behind == end || *behind != ' ')
+        return NULL;
+    at = behind + 1;
+    behind = take_digits(at, end, &out->value_len);
+    return behind == at || out->value_len > UINT32_MAX ? NULL : behind;
 }
 
 /* VALUE <key> <flags> <bytes> [<cas unique>]; `at` is behind the first space. */
 static enum mc_reply_verdict parse_value(const char *at, const char *end, struct mc_reply *out)
 {
     const char *space = memchr(at, ' ', (size_t)(end - at));
-    uint64_t flags;
     uint64_t cas;
 
     if (space == NULL || space == at)
         return MC_REPLY_BAD;
     out->kind = MC_REPLY_VALUE;
     out->key = slice_of(at, (size_t)(space - at));
-    at = space + 1;
-    if (!take_digits(&at, end, 10, &flags) || flags > UINT32_MAX || at == end || *at++ != ' ' ||
-        !take_digits(&at, end, 10, &out->value_len) || out->value_len > UINT32_MAX)
+    at = take_numbers(space + 1, end, out);
+    if (at == NULL)
         return MC_REPLY_BAD;
     out->with_cas = at < end;
     if (out->with_cas &&
@@ -67,23 +78,19 @@ static bool is_number(struct slice line)
     return slice_to_u64(line, &n);
 }
 
-/* "VALUE <key> <flags> <bytes>\r\n" in one pass; false: it is something else, or odd, or not all here. */
-static bool take_value(struct slice bytes, struct mc_reply *out)
+bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out)
 {
     const char *end = bytes.data + (bytes.len < MC_REPLY_LINE_MAX ? bytes.len : MC_REPLY_LINE_MAX);
     const char *at = bytes.data + 6;
-    uint64_t flags;
 
-    if (bytes.len < sizeof("VALUE k 0 0\r\n") - 1 || memcmp(bytes.data, "VALUE ", 6) != 0)
+    if (bytes.len < 6 + key.len + sizeof(" 0 0\r\n") - 1 || memcmp(bytes.data, "VALUE ", 6) != 0 ||
+        memcmp(at, key.data, key.len) != 0 || at[key.len] != ' ')
+        return false;
+    out->key = slice_of(at, key.len);
+    at = take_numbers(at + key.len + 1, end, out);
+    if (at == NULL || end - at < 2 || memcmp(at, "\r\n", 2) != 0)
         return false;
     out->kind = MC_REPLY_VALUE;
-    out->key = slice_of(at, slice_word(slice_of(at, (size_t)(end - at))));
-    at += out->key.len;
-    if (out->key.len == 0 || at == end || *at++ != ' ' || !take_digits(&at, end, 10, &flags) ||
-        flags > UINT32_MAX || at == end || *at++ != ' ' ||
-        !take_digits(&at, end, 10, &out->value_len) || out->value_len > UINT32_MAX ||
-        end - at < 2 || memcmp(at, "\r\n", 2) != 0)
-        return false;
     out->with_cas = false;
     out->line = slice_of(bytes.data, (size_t)(at - bytes.data));
     out->line_len = out->line.len + 2;
@@ -109,7 +116,7 @@ enum mc_reply_verdict mc_reply_parse(struct slice bytes, struct mc_reply *out)
     struct slice line;
 
     /* What comes all the time; everything else takes the long way. */
-    if (take_value(bytes, out) || take_line(bytes, SLICE("END\r\n"), MC_REPLY_END, out) ||
+    if (take_line(bytes, SLICE("END\r\n"), MC_REPLY_END, out) ||
         take_line(bytes, SLICE("STORED\r\n"), MC_REPLY_STORED, out) ||
         take_line(bytes, SLICE("DELETED\r\n"), MC_REPLY_DELETED, out) ||
         take_line(bytes, SLICE("NOT_FOUND\r\n"), MC_REPLY_NOT_FOUND, out))

@@ -377,7 +377,9 @@ static bool take_get(struct slice bytes, struct mc_request *request)
     key = slice_of(bytes.data + 4, slice_word(slice_of(bytes.data + 4, bytes.len - 4)));
     if (key.len == 0 || bytes.len - 4 - key.len < 2 || memcmp(key.data + key.len, "\r\n", 2) != 0)
         return false;
-    *request = (struct mc_request){ .verb = MC_GET, .line_len = key.len + 6, .keys = key };
+    *request = (struct mc_request){
+        .verb = MC_GET, .one_key = true, .line_len = key.len + 6, .keys = key
+    };
     return true;
 }
 

@@ -136,7 +136,7 @@ static enum mc_forward_verdict send_keys(struct mc_client *client, const struct 
 
     while (more) {
         struct key_place place;
-        struct slice next;
+        struct slice next = key;
         enum key_verdict verdict;
         bool ok;
 
@@ -149,7 +149,7 @@ static enum mc_forward_verdict send_keys(struct mc_client *client, const struct 
         } else {
             verdict = keyspace_place(keyspace, client->arm, key, &place);
         }
-        more = mc_request_next_key(&rest, &next);
+        more = rest.len > 0 && mc_request_next_key(&rest, &next);
         if (is_bad(verdict) && !known_good) {
             take_back(client, client->op_count - before);
             return mc_refuse_key(client, request, verdict);
@@ -175,7 +175,10 @@ enum mc_forward_verdict mc_forward_get(struct mc_client *client, const struct mc
     enum mc_forward_verdict verdict;
     struct slice key;
 
-    if (!mc_request_next_key(&rest, &key)) /* gat with a time and no key */
+    if (request->one_key) {
+        key = request->keys;
+        rest.len = 0;
+    } else if (!mc_request_next_key(&rest, &key)) /* gat with a time and no key */
         return mc_client_answer(client, SLICE("END\r\n")) ? MC_FORWARD_OK : MC_FORWARD_NO_MEMORY;
     client->holding = true;
     verdict = send_keys(client, request, key, rest);

@@ -94,20 +94,14 @@ static void pass_item(struct mc_connection *connection, struct mc_op *op,
     mc_pair_passed(connection, op, sink, sink->len - before, ok);
 }
 
-static enum mc_pair pair_value(struct mc_connection *connection, const struct mc_reply *reply,
-                               struct mc_pairing *pairing)
+/* The value is that of the first operation. */
+static enum mc_pair take_value(struct mc_connection *connection, struct mc_op *op,
+                               const struct mc_reply *reply, struct mc_pairing *pairing)
 {
-    struct mc_op *op = STAILQ_FIRST(&connection->ops);
     uint64_t total = reply->line_len + reply->value_len + 2;
     struct slice bytes = pairing->bytes;
     bool whole = bytes.len >= total;
 
-    while (!slice_equal(mc_op_wire(op), reply->key)) {
-        if (op->flags & MC_OP_BATCH_END)
-            return mc_pair_doubt(pairing, "a value for a key that was not asked for", reply->key);
-        miss(connection);
-        op = STAILQ_FIRST(&connection->ops);
-    }
     if (reply->with_cas != (op->verb == MC_GETS || op->verb == MC_GATS))
         return mc_pair_doubt(pairing, "a cas number where none was asked for, or none", reply->line);
     if (!whole && total <= MC_ITEM_WHOLE) {
@@ -129,6 +123,20 @@ static enum mc_pair pair_value(struct mc_connection *connection, const struct mc
         input_consume(&connection->input, reply->line_len);
     }
     return MC_PAIR_ON;
+}
+
+static enum mc_pair pair_value(struct mc_connection *connection, const struct mc_reply *reply,
+                               struct mc_pairing *pairing)
+{
+    struct mc_op *op = STAILQ_FIRST(&connection->ops);
+
+    while (!slice_equal(mc_op_wire(op), reply->key)) {
+        if (op->flags & MC_OP_BATCH_END)
+            return mc_pair_doubt(pairing, "a value for a key that was not asked for", reply->key);
+        miss(connection);
+        op = STAILQ_FIRST(&connection->ops);
+    }
+    return take_value(connection, op, reply, pairing);
 }
 
 /* END or an error: it answers every key of the batch that has no answer yet. */
@@ -212,6 +220,9 @@ enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *p
 
     if (op == NULL && !connection->expect_end)
         return mc_pair_doubt(pairing, "bytes that no request asked for", bytes);
+    if (!connection->expect_end && mc_verb_is_get(op->verb) &&
+        mc_reply_hit(bytes, mc_op_wire(op), &reply))
+        return take_value(connection, op, &reply, pairing);
     switch (mc_reply_parse(bytes, &reply)) {
     case MC_REPLY_MORE:
         return MC_PAIR_MORE;

@@ -29,6 +29,7 @@ struct rules {
     struct node *nodes;
     char *heads;
     char *text;
+    uint32_t entry[256]; /* the root's children by their heads, or 0: most keys match nothing */
 };
 
 /* A pattern while the tree is made. */
@@ -140,6 +141,10 @@ static bool build(struct rules *rules, const struct config_rule *config, size_t 
         ranges[0] = (struct range){ .from = 0, .to = count };
         for (size_t at = 0; at < nodes; at++)
             nodes = make_node(rules, ranges, patterns, at, nodes);
+        for (uint32_t i = 0; i < rules->nodes[0].child_count; i++) {
+            uint32_t child = rules->nodes[0].children + i;
+            rules->entry[(unsigned char)rules->heads[child]] = child;
+        }
     }
     free(patterns);
     free(ranges);
@@ -172,17 +177,25 @@ void rules_destroy(struct rules *rules)
     free(rules);
 }
 
+/* The child that the byte leads to, or 0. */
+static uint32_t child_of(const struct rules *rules, const struct node *node, char head)
+{
+    const char *heads = rules->heads + node->children;
+    const char *found = node->child_count > 0 ? memchr(heads, head, node->child_count) : NULL;
+
+    return found != NULL ? node->children + (uint32_t)(found - heads) : 0;
+}
+
 int rules_match(const struct rules *rules, struct slice key)
 {
     const struct node *node = &rules->nodes[0];
     int found = NO_RULE;
 
     for (;;) {
-        const char *heads;
-        const char *head;
+        uint32_t child;
 
-        if (key.len < node->label_len ||
-            (node->label_len > 0 &&
+        if (node->label_len > 0 &&
+            (key.len < node->label_len ||
              memcmp(key.data, rules->text + node->label, node->label_len) != 0))
             break;
         key.data += node->label_len;
@@ -192,13 +205,11 @@ int rules_match(const struct rules *rules, struct slice key)
             first_rule(&found, node->exact);
             break;
         }
-        if (node->child_count == 0)
+        child = node == rules->nodes ? rules->entry[(unsigned char)key.data[0]]
+                                     : child_of(rules, node, key.data[0]);
+        if (child == 0)
             break;
-        heads = rules->heads + node->children;
-        head = memchr(heads, key.data[0], node->child_count);
-        if (head == NULL)
-            break;
-        node = &rules->nodes[node->children + (uint32_t)(head - heads)];
+        node = &rules->nodes[child];
         key.data++;
         key.len--;
     }

@@ -45,6 +45,12 @@ enum mc_reply_verdict {
     MC_REPLY_BAD
 };
 
+/*
+ * The commonest reply in one pass: the line of a value of the very key that is expected, without a cas number.
+ * False: it is another, or odd, or not all here, and mc_reply_parse() finds out.
+ */
+bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out) MUST_CHECK;
+
 enum mc_reply_verdict mc_reply_parse(struct slice bytes, struct mc_reply *out) MUST_CHECK;
 
 #endif

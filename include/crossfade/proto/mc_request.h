@@ -46,6 +46,7 @@ enum mc_verb {
 struct mc_request {
     enum mc_verb verb;
     bool noreply;
+    bool one_key;        /* get family: `keys` is known to be one key and nothing else */
     size_t line_len;     /* with its line end */
     struct slice keys;   /* get family: from the first key on, of any length (they are looked at one by
                             one, mc_request_next_key); else: the one key; stats, refused: its arguments */

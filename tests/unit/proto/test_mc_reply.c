@@ -55,6 +55,52 @@ Test(mc_reply, takes_a_value_line_apart)
     cr_assert_not(reply.with_cas);
 }
 
+/* The short way says yes only to what the long one takes, with the same result. */
+Test(mc_reply, a_hit_of_the_expected_key_is_the_same_either_way)
+{
+    static const struct {
+        const char *line;
+        bool hit;
+    } rows[] = {
+        { "VALUE key 0 5\r\n", true },
+        { "VALUE key 4294967295 4294967295\r\n", true },
+        { "VALUE key 0000000001 0000000002\r\n", true },
+        { "VALUE key 00000000001 2\r\n", false },
+        { "VALUE key 4294967296 5\r\n", false },
+        { "VALUE key 0 4294967296\r\n", false },
+        { "VALUE key 0 5 77\r\n", false },
+        { "VALUE key 0 5\n", false },
+        { "VALUE key 0 5 \r\n", false },
+        { "VALUE key  0 5\r\n", false },
+        { "VALUE key 0  5\r\n", false },
+        { "VALUE key 0 \r\n", false },
+        { "VALUE key  5\r\n", false },
+        { "VALUE key -1 5\r\n", false },
+        { "VALUE key\r\n 0 5\r\n", false },
+        { "VALUE keys 0 5\r\n", false },
+        { "VALUE ke 0 5\r\n", false },
+        { "VALUE  0 5\r\n", false },
+        { "value key 0 5\r\n", false },
+        { "END\r\nEND\r\nEND\r\n", false },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct slice bytes = slice_string(rows[i].line);
+        struct mc_reply hit, whole;
+        for (size_t len = 0; len < bytes.len; len++)
+            cr_assert_not(mc_reply_hit(slice_of(bytes.data, len), SLICE("key"), &hit), "%s",
+                          rows[i].line);
+        cr_assert_eq(mc_reply_hit(bytes, SLICE("key"), &hit), rows[i].hit, "%s", rows[i].line);
+        if (!rows[i].hit)
+            continue;
+        cr_assert_eq(mc_reply_parse(bytes, &whole), MC_REPLY_OK);
+        cr_assert_eq(whole.kind, hit.kind);
+        cr_assert_eq(whole.line_len, hit.line_len);
+        cr_assert(slice_equal(whole.line, hit.line) && slice_equal(whole.key, hit.key));
+        cr_assert_eq(whole.value_len, hit.value_len);
+        cr_assert_eq(whole.with_cas, hit.with_cas);
+    }
+}
+
 Test(mc_reply, refuses_what_the_protocol_does_not_know)
 {
     struct mc_reply reply;
