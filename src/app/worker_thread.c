@@ -1,5 +1,6 @@
 #include "crossfade/app/worker_thread.h"
 
+#include "crossfade/net/loop.h"
 #include "crossfade/relay/http_plane.h"
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_plane.h"
@@ -7,7 +8,6 @@
 #include "crossfade/route/families.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,13 +31,13 @@ struct worker_order {
 
 struct accepting {
     struct worker_thread *thread;
-    struct event *event;
+    struct watch watch;
     enum plane_kind plane;
     unsigned index;
     bool paused; /* out of descriptors: tried again at the next tick */
 };
 
-static void on_accept(evutil_socket_t fd, short what, void *context)
+static void on_accept(int fd, short what, void *context)
 {
     struct accepting *accepting = context;
     struct worker *worker = &accepting->thread->worker;
@@ -49,7 +49,8 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
         if (accepted < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 log_warn("cannot accept connections: %s; trying again", strerror(errno));
-                accepting->paused = event_del(accepting->event) == 0;
+                watch_stop(&accepting->watch);
+                accepting->paused = true;
             }
             return;
         }
@@ -65,7 +66,7 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
 static void stop_accepting(struct worker_thread *thread)
 {
     for (size_t i = 0; i < thread->accepting_count; i++)
-        event_free(thread->accepting[i].event);
+        watch_stop(&thread->accepting[i].watch);
     free(thread->accepting);
     thread->accepting = NULL;
     thread->accepting_count = 0;
@@ -75,7 +76,7 @@ static void stop_accepting(struct worker_thread *thread)
 static void refuse_connections(struct worker_thread *thread)
 {
     for (size_t i = 0; i < thread->accepting_count; i++)
-        (void)shutdown(event_get_fd(thread->accepting[i].event), SHUT_RDWR);
+        (void)shutdown(thread->accepting[i].watch.fd, SHUT_RDWR);
     stop_accepting(thread);
 }
 
@@ -91,12 +92,9 @@ static bool accept_from(struct worker_thread *thread, const struct worker_order 
         fresh[i].thread = thread;
         fresh[i].plane = order->sockets[i].plane;
         fresh[i].index = order->sockets[i].index;
-        fresh[i].event = event_new(thread->worker.base, order->sockets[i].fd, EV_READ | EV_PERSIST,
-                                   on_accept, &fresh[i]);
-        if (fresh[i].event == NULL)
-            return false;
+        watch_init(&fresh[i].watch, thread->worker.base, order->sockets[i].fd, on_accept, &fresh[i]);
         thread->accepting_count++;
-        if (event_add(fresh[i].event, NULL) != 0)
+        if (!watch_set(&fresh[i].watch, true, false))
             return false;
     }
     return true;
@@ -171,7 +169,7 @@ static void begin_drain(struct worker_thread *thread)
         http_plane_drain(worker->http);
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *context)
+static void on_wake(int fd, short what, void *context)
 {
     struct worker_thread *thread = context;
     uint64_t count;
@@ -195,28 +193,42 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *context)
+static void tick(struct worker_thread *thread)
 {
-    struct worker_thread *thread = context;
-
-    (void)fd;
-    (void)what;
     worker_tick(&thread->worker);
     for (size_t i = 0; i < thread->accepting_count; i++) {
         struct accepting *accepting = &thread->accepting[i];
-        if (accepting->paused && event_add(accepting->event, NULL) == 0)
+        if (accepting->paused && watch_set(&accepting->watch, true, false))
             accepting->paused = false;
     }
+}
+
+/* `before`: the time of the turn before. Returns that of this one. */
+static uint64_t turn(struct worker_thread *thread, uint64_t before)
+{
+    struct worker *worker = &thread->worker;
+    uint64_t left = thread->tick_due > before ? thread->tick_due - before : 0;
+    uint64_t now;
+
+    loop_wait(worker->base, (int)((left + MILLISECONDS(1) - 1) / MILLISECONDS(1)));
+    loop_dispatch(worker->base);
+    now = worker_now(worker);
+    if (now >= thread->tick_due) {
+        tick(thread);
+        thread->tick_due = now + WORKER_TICK;
+    }
+    worker_end_turn(worker);
+    return now;
 }
 
 static void *run(void *context)
 {
     struct worker_thread *thread = context;
     struct worker *worker = &thread->worker;
+    uint64_t now = clock_now();
 
     while (thread->running) {
-        (void)event_base_loop(worker->base, EVLOOP_ONCE);
-        worker_end_turn(worker);
+        now = turn(thread, now);
         if (worker->draining && client_count(worker) == 0)
             break;
     }
@@ -235,9 +247,6 @@ static void *run(void *context)
 bool worker_thread_init(struct worker_thread *thread, unsigned index, struct telemetry *telemetry,
                         struct worker_meeting *meeting, char *error, size_t error_size)
 {
-    static const struct timeval tick = { .tv_sec = WORKER_TICK / 1000000,
-                                         .tv_usec = WORKER_TICK % 1000000 };
-
     memset(thread, 0, sizeof(*thread));
     thread->meeting = meeting;
     thread->running = true;
@@ -248,12 +257,10 @@ bool worker_thread_init(struct worker_thread *thread, unsigned index, struct tel
             (void)close(thread->wake_fd);
         return false;
     }
-    thread->wake_event =
-        event_new(thread->worker.base, thread->wake_fd, EV_READ | EV_PERSIST, on_wake, thread);
-    thread->tick_event = event_new(thread->worker.base, -1, EV_PERSIST, on_tick, thread);
-    if (thread->wake_event == NULL || thread->tick_event == NULL ||
-        event_add(thread->wake_event, NULL) != 0 || event_add(thread->tick_event, &tick) != 0) {
-        (void)snprintf(error, error_size, "cannot set up worker %u: out of memory", index);
+    thread->tick_due = clock_now() + WORKER_TICK;
+    watch_init(&thread->wake, thread->worker.base, thread->wake_fd, on_wake, thread);
+    if (!watch_set(&thread->wake, true, false)) {
+        (void)snprintf(error, error_size, "cannot set up worker %u: %s", index, strerror(errno));
         worker_thread_deinit(thread);
         return false;
     }
@@ -281,10 +288,7 @@ void worker_thread_deinit(struct worker_thread *thread)
     if (thread->started)
         (void)pthread_join(thread->thread, NULL);
     stop_accepting(thread);
-    if (thread->wake_event != NULL)
-        event_free(thread->wake_event);
-    if (thread->tick_event != NULL)
-        event_free(thread->tick_event);
+    watch_stop(&thread->wake);
     order_free(atomic_exchange(&thread->mailbox, NULL));
     worker_deinit(&thread->worker);
     free(thread->seen);

@@ -1,11 +1,11 @@
 #include "crossfade/relay/worker.h"
 
 #include "crossfade/base/ensure.h"
+#include "crossfade/net/loop.h"
 #include "crossfade/relay/http_plane.h"
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_plane.h"
 
-#include <event2/event.h>
 #include <stdlib.h>
 
 static void ask_nobody(struct worker *worker)
@@ -15,26 +15,19 @@ static void ask_nobody(struct worker *worker)
 
 bool worker_init(struct worker *worker, unsigned index, struct telemetry *telemetry)
 {
-    struct event_config *config = event_config_new();
     int cell = cells_index(telemetry->workers, "worker");
 
     *worker = (struct worker){ .index = index, .telemetry = telemetry, .ask_main = ask_nobody };
     STAILQ_INIT(&worker->tasks);
     STAILQ_INIT(&worker->graves);
-    if (config == NULL || cell < 0) {
-        if (config != NULL)
-            event_config_free(config);
+    if (cell < 0)
         return false;
-    }
     worker->cell = cells_get(telemetry->workers, (unsigned)cell, index);
-    /* The loop belongs to one thread; others wake it through a descriptor of their own. */
-    (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_NO_CACHE_TIME);
-    worker->base = event_base_new_with_config(config);
-    event_config_free(config);
+    worker->base = loop_create();
     worker->flushes = calloc(1, sizeof(*worker->flushes));
     if (worker->base == NULL || worker->flushes == NULL) {
         if (worker->base != NULL)
-            event_base_free(worker->base);
+            loop_destroy(worker->base);
         free(worker->flushes);
         return false;
     }
@@ -50,7 +43,7 @@ void worker_deinit(struct worker *worker)
         worker_unpin(worker, worker->current);
     worker->current = NULL;
     buffer_pool_deinit(&worker->buffers);
-    event_base_free(worker->base);
+    loop_destroy(worker->base);
     free(worker->flushes);
 }
 

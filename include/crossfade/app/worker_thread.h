@@ -6,6 +6,7 @@
 #define CROSSFADE_APP_WORKER_THREAD_H
 
 #include "crossfade/app/listeners.h"
+#include "crossfade/net/watch.h"
 #include "crossfade/relay/worker.h"
 
 #include <pthread.h>
@@ -25,8 +26,8 @@ struct worker_thread {
     pthread_t thread;
     bool started;
     int wake_fd;
-    struct event *wake_event;
-    struct event *tick_event;
+    struct watch wake;
+    uint64_t tick_due;
     struct accepting *accepting; /* one for each listening socket */
     size_t accepting_count;
     struct worker_meeting *meeting;

@@ -1,6 +1,6 @@
 /*
- * Readiness of one descriptor in a worker's loop: one libevent event, embedded, persistent. Its mask is
- * changed only when it has to be, so that a request costs no epoll_ctl: reading stays on, writing is
+ * Readiness of one descriptor in a worker's loop (net/loop.h), embedded in what owns the descriptor. Its mask
+ * is changed only when it has to be, so that a request costs no epoll_ctl: reading stays on, writing is
  * asked for only while a socket is full.
  */
 #ifndef CROSSFADE_NET_WATCH_H
@@ -9,17 +9,28 @@
 #include "crossfade/base/ensure.h"
 #include "crossfade/net/stream.h"
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
+#include <event2/event.h> /* EV_READ and EV_WRITE */
 #include <stdbool.h>
+#include <sys/queue.h>
+
+struct loop;
+
+/* Gets the descriptor, EV_READ and EV_WRITE, and the watch's context. */
+typedef void watch_callback(int fd, short what, void *context);
 
 struct watch {
-    struct event event;
+    struct loop *loop;
+    watch_callback *callback;
+    void *context;
+    int fd;
     short mask; /* EV_READ and EV_WRITE as asked for; 0: not in the loop */
+    bool again; /* stands in the loop's list of those to be called in the next turn */
+    unsigned again_turn;
+    TAILQ_ENTRY(watch) link;
 };
 
-/* `callback` gets the descriptor, EV_READ and EV_WRITE, and context. Nothing is watched yet. */
-void watch_init(struct watch *watch, struct event_base *base, int fd, event_callback_fn callback,
+/* Nothing is watched yet. */
+void watch_init(struct watch *watch, struct loop *loop, int fd, watch_callback *callback,
                 void *context);
 bool watch_change(struct watch *watch, short mask) MUST_CHECK;
 /* False when the loop cannot take it: the connection has to be closed. */
@@ -39,7 +50,7 @@ short watch_meaning(const struct stream *stream, short what);
  * a turn's task: from a handler it would still be this turn. A watch_set that changes the mask undoes it.
  */
 void watch_again(struct watch *watch);
-/* Before the descriptor is closed. */
+/* Before the descriptor is closed. Its callback is called no more, not even in this turn. */
 void watch_stop(struct watch *watch);
 
 #endif

@@ -21,8 +21,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct event;
-struct event_base;
+struct loop;
 struct mc_flush_queue;
 struct mc_plane;
 struct http_plane;
@@ -42,7 +41,7 @@ struct snapshot_pin {
 
 struct worker {
     unsigned index;
-    struct event_base *base;
+    struct loop *base;
     struct buffer_pool buffers;
     struct telemetry *telemetry;
     struct worker_cell *cell;

@@ -1,6 +1,7 @@
 check_PROGRAMS += tests/unit/test_net
 TESTS += tests/unit/test_net
 tests_unit_test_net_SOURCES = \
-    tests/unit/net/test_listener.c
+    tests/unit/net/test_listener.c \
+    tests/unit/net/test_loop.c
 tests_unit_test_net_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_net_LDADD = $(UNIT_LIBS_net) $(CRITERION_LIBS)

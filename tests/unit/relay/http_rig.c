@@ -1,8 +1,9 @@
 #include "http_rig.h"
 
+#include "crossfade/net/loop.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,7 +182,8 @@ void rig_turn(struct http_rig *rig)
 {
     /* A connection, a request and an answer are several steps. */
     for (int i = 0; i < 12; i++) {
-        (void)event_base_loop(rig->worker.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        loop_wait(rig->worker.base, 0);
+        loop_dispatch(rig->worker.base);
         worker_end_turn(&rig->worker);
     }
 }
