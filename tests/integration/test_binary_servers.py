@@ -14,46 +14,38 @@ FLAGS = b"\0\0\0\0"
 
 
 class BinaryFake(Fake):
-    """script(connection, asked, value) is asked first, as that of Fake; `asked` is a Reply with what was asked:
-    status means nothing. Bytes in a list of what to do are sent as they are, a Reply is completed: what is
-    None in it is as it should be."""
+    """Speaks binary, too. speak(asked, value) is asked first, as script is of a text command; `asked` is a
+    Reply that says what was asked. Bytes in a list of what to do are sent as they are, a Reply is completed:
+    what is None in it becomes as it should be.
+    """
 
-    def serve(self, sock, number):
-        try:
-            if not self.perform(sock, self.greet(number) or []):
+    def __init__(self):
+        self.speak = lambda asked, value: None
+        super().__init__()
+
+    def serve_binary(self, sock, reader):
+        while True:
+            head = reader.read(packets.HEAD.size)
+            if len(head) < packets.HEAD.size:
                 return
-            reader = sock.makefile("rb", buffering=1 << 16)
-            while True:
-                head = reader.read(packets.HEAD.size)
-                if len(head) < packets.HEAD.size:
-                    return
-                magic, opcode, key_len, extras_len, _, _, body_len, opaque, cas = packets.HEAD.unpack(head)
-                if magic != 0x80:
-                    return
-                extras, key = reader.read(extras_len), reader.read(key_len)
-                value_len = body_len - extras_len - key_len
-                asked = Reply(opcode, 0, key, extras, None, opaque, cas)
-                value, steps = b"", None
-                if opcode in STORAGE:
-                    steps = self.script(number, asked, None)
-                    if steps is None:
-                        value = reader.read(value_len)
-                        if len(value) < value_len:
-                            return
+            _, opcode, key_len, extras_len, _, _, body_len, opaque, cas = packets.HEAD.unpack(head)
+            extras, key = reader.read(extras_len), reader.read(key_len)
+            value_len = body_len - extras_len - key_len
+            asked = Reply(opcode, 0, key, extras, None, opaque, cas)
+            value, steps = b"", None
+            if opcode in STORAGE:
+                steps = self.speak(asked, None)
                 if steps is None:
-                    steps = self.script(number, asked, value)
-                if steps is None:
-                    steps = [self.answer(asked, value)]
-                if not self.perform(sock, [self.complete(step, asked) for step in steps],
-                                    lambda left=value_len: reader.read(left)):
-                    return
-        except OSError:
-            pass
-        finally:
-            with self.lock:
-                if sock in self.sockets:
-                    self.sockets.remove(sock)
-            sock.close()
+                    value = reader.read(value_len)
+                    if len(value) < value_len:
+                        return
+            if steps is None:
+                steps = self.speak(asked, value)
+            if steps is None:
+                steps = [self.reply_to(asked, value)]
+            if not self.perform(sock, [self.complete(step, asked) for step in steps],
+                                lambda left=value_len: reader.read(left)):
+                return
 
     @staticmethod
     def complete(step, asked):
@@ -62,7 +54,7 @@ class BinaryFake(Fake):
         return reply(asked.opcode if step.opcode is None else step.opcode, step.status, step.key, step.value,
                      step.extras, asked.opaque if step.opaque is None else step.opaque, 1)
 
-    def answer(self, asked, value):
+    def reply_to(self, asked, value):
         store_, opcode, key = self.store, asked.opcode, asked.key
         if opcode == VERSION:
             return said(value=b"1.6.18")
@@ -121,14 +113,14 @@ class Rig(harness.Test):
 
     def once(self, key, steps, opcodes=None):
         """The next request for this key is answered by these steps; then all is well."""
-        def script(unused_connection, asked, value):
+        def speak(asked, value):
             if asked.key != wire_key(key) or (opcodes and asked.opcode not in opcodes):
                 return None
             if asked.opcode in STORAGE and value is None:
                 return None
-            self.fake.script = lambda *unused: None
+            self.fake.speak = lambda *unused: None
             return steps
-        self.fake.script = script
+        self.fake.speak = speak
 
     def recovered(self):
         def works():
@@ -186,16 +178,16 @@ class BrokenReplies(Rig):
         for at in range(1, 2 * len(reply(GETK, DONE, wire_key(keys[0]), b"hello", FLAGS))):
             seen = []
 
-            def script(unused_connection, asked, unused_value, at=at):
+            def speak(asked, unused_value, at=at):
                 """Both are answered at once, in two pieces."""
                 if asked.key not in (wire_key(each) for each in keys):
                     return None
-                seen.append(self.fake.complete(self.fake.answer(asked, b""), asked))
+                seen.append(self.fake.complete(self.fake.reply_to(asked, b""), asked))
                 if len(seen) < 2:
                     return []
                 data = b"".join(seen)
                 return [data[:at], 0.002, data[at:]]
-            self.fake.script = script
+            self.fake.speak = speak
             got = self.client.barrier(request(GETKQ, keys[0], opaque=1), request(GETK, keys[1], opaque=2))
             self.assertEqual([(1, keys[0], b"hello"), (2, keys[1], b"hello")],
                              [(each.opaque, each.key, each.value) for each in got])
@@ -206,12 +198,12 @@ class BrokenReplies(Rig):
         for size in (100000, 1000000):
             client = Binary(self.crossfade.wire("py3"))
 
-            def script(unused_connection, asked, unused_value, size=size):
+            def speak(asked, unused_value, size=size):
                 if asked.key != wire_key(self.evil[0]):
                     return None
-                self.fake.script = lambda *unused: None
+                self.fake.speak = lambda *unused: None
                 return [self.fake.complete(self.hit(value=b"x" * size), asked)[:50000], CLOSE]
-            self.fake.script = script
+            self.fake.speak = speak
             client.send(request(GETK, self.evil[0], opaque=5))
             if size == 100000:
                 got = client.read()
@@ -226,12 +218,12 @@ class Probes(Rig):
     def test_the_probe_is_binary_and_its_answer_is_looked_at(self):
         seen = []
 
-        def script(unused_connection, asked, unused_value):
+        def speak(asked, unused_value):
             seen.append(asked.opcode)
             if asked.opcode == VERSION and len(seen) < 3:
                 return [said(value=b"1.6.18", opaque=7)]
             return None
-        self.fake.script = script
+        self.fake.speak = speak
         self.fake.say(b"x")
         self.recovered()
         self.assertEqual([VERSION] * 3, seen[:3])
@@ -244,12 +236,12 @@ class Uploads(Rig):
     BIG = os.urandom(300000)
 
     def early(self, steps):
-        def script(unused_connection, asked, value):
+        def speak(asked, value):
             if asked.opcode in STORAGE and asked.key == wire_key(self.evil[0]) and value is None:
-                self.fake.script = lambda *unused: None
+                self.fake.speak = lambda *unused: None
                 return steps
             return None
-        self.fake.script = script
+        self.fake.speak = speak
 
     def upload(self, opcode=SET):
         return self.client.barrier(store(opcode, self.evil[0], self.BIG, opaque=1), request(GET, self.good[0], opaque=2))
