@@ -41,3 +41,20 @@ bool base64_decode(struct slice text, char *out, size_t *len)
     *len = written;
     return group == 0;
 }
+
+size_t base64_encode(struct slice bytes, char *out)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t written = 0;
+
+    for (size_t at = 0; at < bytes.len; at += 3) {
+        size_t count = bytes.len - at < 3 ? bytes.len - at : 3;
+        uint32_t group = 0;
+        for (size_t i = 0; i < 3; i++)
+            group = group << 8 | (i < count ? (unsigned char)bytes.data[at + i] : 0u);
+        for (size_t i = 0; i < 4; i++)
+            out[written++] = i <= count ? alphabet[group >> (18 - 6 * i) & 63u] : '=';
+    }
+    return written;
+}

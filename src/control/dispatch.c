@@ -107,6 +107,8 @@ static unsigned option_of(const char *word)
         return OPTION_JSON;
     if (strcmp(word, "--check") == 0)
         return OPTION_CHECK;
+    if (strcmp(word, "--base64") == 0)
+        return OPTION_BASE64;
     if (option_value(word, "reason") != NULL)
         return OPTION_REASON;
     if (option_value(word, "if-generation") != NULL)
@@ -127,6 +129,9 @@ static bool take_option(struct control_call *call, unsigned option, const char *
         break;
     case OPTION_CHECK:
         call->check = true;
+        break;
+    case OPTION_BASE64:
+        call->base64 = true;
         break;
     case OPTION_REASON:
         call->reason = option_value(word, "reason");
@@ -152,10 +157,11 @@ static bool take_option(struct control_call *call, unsigned option, const char *
 
 static void usage(const struct control_command *row, struct control_reply *reply)
 {
-    control_reply_error(reply, CONTROL_USAGE, "usage: %s%s%s%s%s%s%s", row->name,
+    control_reply_error(reply, CONTROL_USAGE, "usage: %s%s%s%s%s%s%s%s", row->name,
                         row->arguments[0] != '\0' ? " " : "", row->arguments,
                         row->options & OPTION_REASON ? " [reason=\"TEXT\"] [if-generation=N]" : "",
                         row->options & OPTION_CHECK ? " [--check]" : "",
+                        row->options & OPTION_BASE64 ? " [--base64]" : "",
                         row->options & OPTION_DRAIN ? " [drain=DURATION]" : "",
                         row->options & OPTION_JSON ? " [--json]" : "");
 }

@@ -1,3 +1,4 @@
+#include "crossfade/base/base64.h"
 #include "crossfade/conf/values.h"
 #include "crossfade/control/commands.h"
 
@@ -87,12 +88,41 @@ static const char *const writes_names[] = { [WRITES_AUTO] = "auto",
                                             [WRITES_MUTATE] = "mutate",
                                             [WRITES_FILL] = "fill" };
 
-static json_t *wire_key(const struct key_place *place, struct slice key)
+static void set_wire_key(json_t *row, const struct key_place *place, struct slice key)
 {
     char wire[KEY_MAX];
+    char encoded[BASE64_ENCODED(KEY_MAX)];
 
     keyspace_compose(place, key, wire);
-    return reply_text(slice_of(wire, place->wire_len));
+    (void)json_object_set_new(row, "key_on_server", reply_text(slice_of(wire, place->wire_len)));
+    (void)json_object_set_new(
+        row, "key_on_server_base64",
+        json_stringn(encoded, base64_encode(slice_of(wire, place->wire_len), encoded)));
+}
+
+/* Why a digest stands there; "" if it does not. */
+static const char *hashed_because(const struct key_place *place, struct slice key)
+{
+    return !place->hashed                              ? ""
+           : place->prefix.len + key.len > KEY_MAX     ? "too long with its prefix"
+           : key.data[0] == '#'                        ? "it looks like a digest itself"
+                                                       : "it looks like a key with a prefix";
+}
+
+/* The arms that hear of a delete of the key, and of writes that change it. */
+static json_t *invalidated(const struct plan *plan, unsigned arm, const struct key_place *place)
+{
+    char names[CONFIG_ARMS_MAX * 66u] = "";
+    const unsigned *others;
+    size_t count = place->scope == SCOPE_ISOLATED && place->coherence != COHERENCE_NONE
+                       ? keyspace_others(plan->keyspace, arm, &others)
+                       : 0;
+    size_t len = 0;
+
+    for (size_t i = 0; i < count; i++)
+        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%.64s", i > 0 ? " " : "",
+                                plan->config->arms[others[i]].name);
+    return json_string(names);
 }
 
 /* What the key is for one arm. */
@@ -101,8 +131,7 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
     struct key_place place;
     const struct config *config = plan->config;
     json_t *row = json_object();
-    const unsigned *others;
-    size_t count;
+    bool shared;
 
     (void)json_object_set_new(row, "arm", json_string(config->arms[arm].name));
     switch (keyspace_place(plan->keyspace, arm, key, &place)) {
@@ -121,7 +150,8 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
     case KEY_OK:
         break;
     }
-    (void)json_object_set_new(row, "key_on_server", wire_key(&place, key));
+    shared = place.scope == SCOPE_SHARED;
+    set_wire_key(row, &place, key);
     (void)json_object_set_new(row, "scope", json_string(scope_names[place.scope]));
     (void)json_object_set_new(row, "rule", place.rule < 0
                                                ? json_string("none: the defaults")
@@ -131,20 +161,12 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
                                                                   ? "*"
                                                                   : ""));
     (void)json_object_set_new(row, "coherence", json_string(coherence_names[place.coherence]));
-    (void)json_object_set_new(row, "writes", json_string(writes_names[place.writes]));
+    (void)json_object_set_new(row, "writes",
+                              shared ? json_null() : json_string(writes_names[place.writes]));
+    (void)json_object_set_new(row, "guard", shared ? json_boolean(place.guard) : json_null());
     (void)json_object_set_new(row, "hashed", json_boolean(place.hashed));
-    count = place.scope == SCOPE_ISOLATED && place.coherence != COHERENCE_NONE
-                ? keyspace_others(plan->keyspace, arm, &others)
-                : 0;
-    {
-        char names[512] = "";
-        for (size_t i = 0; i < count; i++) {
-            size_t len = strlen(names);
-            (void)snprintf(names + len, sizeof(names) - len, "%s%s", i > 0 ? " " : "",
-                           config->arms[others[i]].name);
-        }
-        (void)json_object_set_new(row, "invalidates", json_string(names));
-    }
+    (void)json_object_set_new(row, "hashed_because", json_string(hashed_because(&place, key)));
+    (void)json_object_set_new(row, "invalidates", invalidated(plan, arm, &place));
     return row;
 }
 
@@ -152,11 +174,12 @@ void command_explain(struct control_call *call, struct control_reply *reply)
 {
     static const struct table_column columns[] = {
         { "arm", "ARM" },        { "scope", "SCOPE" },       { "rule", "RULE" },
-        { "coherence", "COHERENCE" }, { "writes", "WRITES" }, { "invalidates", "INVALIDATES" },
-        { "server", "SERVER" },  { "key_on_server", "KEY ON THE SERVER" }, { NULL, NULL }
+        { "coherence", "COHERENCE" }, { "writes", "WRITES" }, { "guard", "GUARD" },
+        { "invalidates", "INVALIDATES" }, { "server", "SERVER" },  { "key_on_server", "KEY ON THE SERVER" }, { NULL, NULL }
     };
     const struct plan *plan = plan_of(call);
     struct slice key = slice_string(call->arguments[call->count - 1]);
+    char decoded[BASE64_DECODED_MAX(2 * KEY_MAX)];
     int only = -1;
     const char *server;
 
@@ -173,11 +196,21 @@ void command_explain(struct control_call *call, struct control_reply *reply)
             return;
         }
     }
+    if (call->base64) {
+        if (key.len > 2 * KEY_MAX || !base64_decode(key, decoded, &key.len)) {
+            control_reply_error(reply, CONTROL_USAGE, "the key is no base64, or too long");
+            return;
+        }
+        key.data = decoded;
+    }
     if (key.len == 0 || key.len > KEY_MAX) {
         control_reply_error(reply, CONTROL_USAGE, "a key has 1 to %u bytes", KEY_MAX);
         return;
     }
-    server = plan->servers[placement_server(plan->placement, key)].config->endpoint.text;
+    /* What the daemon answers itself has no server. */
+    server = slice_starts(key, SLICE(LOOKUP_PREFIX))
+                 ? ""
+                 : plan->servers[placement_server(plan->placement, key)].config->endpoint.text;
     reply->data = json_array();
     reply->columns = columns;
     for (unsigned i = 0; i < plan->config->arm_count; i++) {

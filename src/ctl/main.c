@@ -26,9 +26,10 @@ struct settings {
     const char *if_generation;
     const char *drain;
     bool check;
+    bool base64;
 };
 
-enum { OPT_JSON = 256, OPT_REASON, OPT_GENERATION, OPT_CHECK, OPT_DRAIN, OPT_YES, OPT_TIMEOUT, OPT_VERSION, OPT_HELP };
+enum { OPT_JSON = 256, OPT_REASON, OPT_GENERATION, OPT_CHECK, OPT_BASE64, OPT_DRAIN, OPT_YES, OPT_TIMEOUT, OPT_VERSION, OPT_HELP };
 
 static const struct option options[] = {
     { "socket", required_argument, NULL, 's' },
@@ -36,6 +37,7 @@ static const struct option options[] = {
     { "reason", required_argument, NULL, OPT_REASON },
     { "if-generation", required_argument, NULL, OPT_GENERATION },
     { "check", no_argument, NULL, OPT_CHECK },
+    { "base64", no_argument, NULL, OPT_BASE64 },
     { "drain", required_argument, NULL, OPT_DRAIN },
     { "yes", no_argument, NULL, OPT_YES },
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -70,6 +72,7 @@ static void print_usage(FILE *out)
                 "      --reason TEXT      why, for the audit log\n"
                 "      --if-generation N  only if the rollout has not changed since it showed N\n"
                 "      --check            of reload: only look at the file\n"
+                "      --base64           of explain: the key is given in base64\n"
                 "      --drain DURATION   of shutdown: at most so long for what is under way\n"
                 "      --yes              do not ask before a change\n"
                 "      --timeout SECONDS  give up after this (30)\n"
@@ -98,7 +101,7 @@ static void print_completion(void)
         if (strncmp(control_commands[i].name, "show ", 5) == 0)
             (void)printf("%s ", control_commands[i].name + 5);
     (void)fputs("\"\n"
-                "    local flags=\"--socket --json --reason --if-generation --check --drain --yes --timeout "
+                "    local flags=\"--socket --json --reason --if-generation --check --base64 --drain --yes --timeout "
                 "--version --help\"\n"
                 "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
                 "    case $previous in\n"
@@ -146,6 +149,8 @@ static bool build_line(char *line, const struct settings *settings,
         ok = ok && append(line, "", "--json");
     if (settings->check)
         ok = ok && append(line, "", "--check");
+    if (settings->base64)
+        ok = ok && append(line, "", "--base64");
     if (settings->reason != NULL)
         ok = ok && append(line, "reason=", settings->reason);
     if (settings->if_generation != NULL)
@@ -226,6 +231,8 @@ static int run(const struct settings *settings, char **words, int count)
                            row->name);
     if (settings->check && (row->options & OPTION_CHECK) == 0)
         return usage_error("--check goes with reload, not with ", row->name);
+    if (settings->base64 && (row->options & OPTION_BASE64) == 0)
+        return usage_error("--base64 goes with explain, not with ", row->name);
     if (settings->drain != NULL && (row->options & OPTION_DRAIN) == 0)
         return usage_error("--drain goes with shutdown, not with ", row->name);
     if (!build_line(line, settings, row, words, count))
@@ -275,6 +282,9 @@ int main(int argc, char **argv)
             break;
         case OPT_CHECK:
             settings.check = true;
+            break;
+        case OPT_BASE64:
+            settings.base64 = true;
             break;
         case OPT_DRAIN:
             settings.drain = optarg;

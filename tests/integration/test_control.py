@@ -1,4 +1,5 @@
 """The control socket: its line protocol, its levels, every command, and what hostile peers get."""
+import base64
 import hashlib
 import json
 import os
@@ -274,9 +275,47 @@ class Formulas(control_talk.Test):
         talk.refused("explain py4 k", "usage", "no arm")
         talk.refused(b"explain \xff\xc3\xa9 k\n", "usage", 'no arm "\\xffé"')
 
+    def test_explain_says_everything_and_takes_base64(self):
+        config = self.everything()
+        config["cache"].update(client_profile="python", keys=[
+            {"match": "json:*", "scope": "shared", "guard": True},
+            {"match": "through:*", "writes": "mutate"}, {"match": "alone:*", "coherence": "none"}])
+        self.daemon(config)
+        talk = self.talk()
+
+        def row(key, arm="py3", options=""):
+            return talk.ok("explain %s %s --json %s" % (arm, key, options)).json[0]
+        prefix = row("x")["key_on_server"][:-1]
+        for key, scope, coherence, writes, guard, others in (
+                ("json:1", "shared", "none", None, True, ""),
+                ("through:1", "isolated", "fanout", "mutate", None, "py2"),
+                ("alone:1", "isolated", "none", "auto", None, ""),
+                ("else", "isolated", "fanout", "auto", None, "py2")):
+            found = row(key)
+            self.assertEqual((scope, coherence, writes, guard, others), tuple(
+                found[name] for name in ("scope", "coherence", "writes", "guard", "invalidates")), key)
+            self.assertIn(found["server"], [server.address for server in self.servers])
+        self.assertIn("GUARD", talk.ok("explain json:1").text)
+        for raw in (b"plain", b"a b\n\x00\xff", b"k" * 250):
+            encoded = base64.b64encode(raw).decode()
+            found = row(encoded, options="--base64")
+            wire = base64.b64decode(found["key_on_server_base64"])
+            if len(raw) < 200:
+                self.assertEqual(prefix.encode() + raw, wire)
+                self.assertEqual("", found["hashed_because"])
+            else:
+                self.assertIn("too long", found["hashed_because"])
+                self.assertTrue(wire.startswith(prefix.encode() + b"#"))
+        self.assertEqual(row("a/b"), row(base64.b64encode(b"a/b").decode(), options="--base64"))
+        self.assertIn("prefix", row("py3.1:x", "py2")["hashed_because"])
+        self.assertIn("digest", row("#" + "A" * 43)["hashed_because"])
+        lookup = row("__crossfade__/arm/1")
+        self.assertEqual("", lookup["server"])
+        for wrong in ("Zm9vY", "!!!!", "A" * 1000, '""'):
+            talk.refused("explain %s --base64" % wrong, "usage")
+
 
 def base64url(data):
-    import base64
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 

@@ -17,6 +17,7 @@ struct control_call {
     char *const *arguments;
     bool json;
     bool check;
+    bool base64; /* the key is given so */
     const char *reason; /* NULL: none */
     bool generation_given;
     uint64_t if_generation;

@@ -51,6 +51,7 @@ enum control_option {
     OPTION_IF_GENERATION = 4, /* if-generation=N */
     OPTION_CHECK = 8,         /* --check */
     OPTION_DRAIN = 16,        /* drain=DURATION */
+    OPTION_BASE64 = 32,       /* --base64 */
 };
 
 struct control_command {

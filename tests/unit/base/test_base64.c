@@ -56,3 +56,28 @@ Test(base64, every_byte_comes_back)
         cr_assert(len == 1 && (unsigned char)out[0] == byte);
     }
 }
+
+Test(base64, what_is_written_is_padded_and_comes_back)
+{
+    static const struct {
+        const char *bytes, *text;
+    } rows[] = { { "", "" },         { "f", "Zg==" },         { "fo", "Zm8=" }, { "foo", "Zm9v" },
+                 { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "\xfb\xff", "+/8=" } };
+    char bytes[100];
+    char text[BASE64_ENCODED(sizeof(bytes))];
+    char back[BASE64_DECODED_MAX(sizeof(text))];
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t len = base64_encode(slice_string(rows[i].bytes), text);
+        cr_assert(slice_equal(slice_of(text, len), slice_string(rows[i].text)), "%s", rows[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)(i * 37 + 11);
+    for (size_t len = 0; len <= sizeof(bytes); len++) {
+        size_t encoded = base64_encode(slice_of(bytes, len), text);
+        size_t decoded;
+        cr_assert_eq(encoded, BASE64_ENCODED(len));
+        cr_assert(base64_decode(slice_of(text, encoded), back, &decoded));
+        cr_assert(slice_equal(slice_of(back, decoded), slice_of(bytes, len)));
+    }
+}
