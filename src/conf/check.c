@@ -441,6 +441,7 @@ void check_config(struct loader *loader)
     check_backends(loader, "cache.servers", config->cache.servers, config->cache.server_count);
     check_rules(loader);
     check_tls(loader);
+    check_clients(loader);
     check_addresses(loader);
     check_rollout(loader);
     check_web(loader);

@@ -76,11 +76,14 @@ static void parse_value(struct loader *loader, const struct schema_row *row, enu
               why.text);
 }
 
-/* A mode that is not given and an arm that does not exist are no valid value of theirs. */
+/* A mode or user that is not given and an arm that does not exist are no valid value of theirs. */
 static void fill_unset(const struct schema_row *row, void *field)
 {
     static const int unset = -1;
+    static const int64_t nobody = -1;
 
+    if (row->kind == SCHEMA_UID)
+        memcpy(field, &nobody, sizeof(nobody));
     if (row->kind == SCHEMA_MODE || row->kind == SCHEMA_ARM)
         memcpy(field, &unset, sizeof(unset));
 }

@@ -219,6 +219,19 @@ static bool parse_arm(struct loader *loader, const struct schema_row *row, struc
                    nearest_hint(&nearest, hint, sizeof(hint)));
 }
 
+/* 2^32 - 1 is what the system calls use for nobody. */
+static bool parse_uid(struct slice text, int64_t *out, struct why *why)
+{
+    uint64_t uid;
+
+    if (!slice_to_u64(text, &uid))
+        return why_set(why, "is no number of a user; ask for it with id -u NAME");
+    if (uid >= UINT32_MAX)
+        return why_set(why, "is out of range; at most %" PRIu32 " is allowed", UINT32_MAX - 1);
+    *out = (int64_t)uid;
+    return true;
+}
+
 /* At the "${" of the rest; appends the variable's value to out. */
 static bool expand(struct slice *rest, char *out, size_t size, size_t *len, struct why *why)
 {
@@ -498,6 +511,8 @@ bool kind_parse(struct loader *loader, const struct schema_row *row, enum schema
         return parse_server(loader, text, field, why);
     case SCHEMA_ARM:
         return parse_arm(loader, row, text, field, why);
+    case SCHEMA_UID:
+        return parse_uid(text, field, why);
     case SCHEMA_NAMESPACE:
         return parse_namespace(loader, row, text, field, why);
     case SCHEMA_HASH_TAG:

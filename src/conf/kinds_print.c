@@ -66,6 +66,7 @@ void kind_print(const struct config *config, const struct schema_row *row, enum 
     char text[VALUE_TEXT];
     char *string;
     int mode;
+    int64_t uid;
 
     switch (kind) {
     case SCHEMA_TEXT:
@@ -73,7 +74,10 @@ void kind_print(const struct config *config, const struct schema_row *row, enum 
     case SCHEMA_PATH:
     case SCHEMA_NAMESPACE:
         memcpy(&string, field, sizeof(string));
-        print_text(string, out);
+        if (string == NULL && row->note != NULL)
+            fputs(row->note, out);
+        else
+            print_text(string, out);
         break;
     case SCHEMA_NUMBER:
     case SCHEMA_WORKERS:
@@ -109,7 +113,17 @@ void kind_print(const struct config *config, const struct schema_row *row, enum 
         fputs(endpoint->text != NULL ? endpoint->text : "off", out);
         break;
     case SCHEMA_ARM:
-        fputs(config->arms[fetch(row, field)].name, out);
+        if (fetch(row, field) < config->arm_count)
+            fputs(config->arms[fetch(row, field)].name, out);
+        else
+            fputs("none", out);
+        break;
+    case SCHEMA_UID:
+        memcpy(&uid, field, sizeof(uid));
+        if (uid < 0)
+            fputs(row->note, out);
+        else
+            fprintf(out, "%" PRId64, uid);
         break;
     case SCHEMA_HASH_TAG:
         if (*(const char *)field == '\0')

@@ -1,15 +1,12 @@
 #include "crossfade/conf/load.h"
 
 #include "faults.h"
+#include "file.h"
 #include "loader.h"
 #include "tree.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define FILE_MAX ((size_t)1024 * 1024)
 
 static const struct position whole_file = { 0, 0 };
 
@@ -34,6 +31,7 @@ void config_free(struct config *config)
     if (config == NULL)
         return;
     source = config->source;
+    secrets_free(config);
     arena_deinit(&source->arena);
     free(source);
     free(config);
@@ -76,7 +74,7 @@ static void run_guarded(struct loader *loader, struct arena *nodes, const char *
     loader->source->arena.no_memory = NULL;
 }
 
-static struct config *load(const char *name, const char *text, size_t len,
+static struct config *load(const char *name, const char *text, size_t len, bool with_files,
                            struct config_faults *faults)
 {
     struct config *config = create();
@@ -90,14 +88,16 @@ static struct config *load(const char *name, const char *text, size_t len,
     loader.source = config->source;
     run_guarded(&loader, &nodes, name, text, len);
     arena_deinit(&nodes);
+    if (with_files && faults->count == 0)
+        secrets_load(&loader);
     if (faults->count == 0)
         return config;
     config_free(config);
     return NULL;
 }
 
-struct config *config_load_text(const char *name, const char *text, size_t len,
-                                struct config_faults *faults)
+static struct config *load_bounded(const char *name, const char *text, size_t len,
+                                   bool with_files, struct config_faults *faults)
 {
     struct config *config = NULL;
 
@@ -106,31 +106,15 @@ struct config *config_load_text(const char *name, const char *text, size_t len,
     if (len > FILE_MAX)
         faults_add(faults, whole_file, "the file is larger than %zu bytes", FILE_MAX);
     else
-        config = load(name, text, len, faults);
+        config = load(name, text, len, with_files, faults);
     faults_end(faults);
     return config;
 }
 
-/* One byte more than is allowed is read, so that the loader sees that it is too long. */
-static bool read_file(const char *path, char *text, size_t *len)
+struct config *config_load_text(const char *name, const char *text, size_t len,
+                                struct config_faults *faults)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    ssize_t got = 1;
-    int error;
-
-    if (fd < 0)
-        return false;
-    while (got > 0 && *len < FILE_MAX + 1) {
-        got = read(fd, text + *len, FILE_MAX + 1 - *len);
-        if (got < 0 && errno == EINTR)
-            got = 1;
-        else if (got > 0)
-            *len += (size_t)got;
-    }
-    error = errno;
-    close(fd);
-    errno = error;
-    return got >= 0;
+    return load_bounded(name, text, len, false, faults);
 }
 
 struct config *config_load_file(const char *path, struct config_faults *faults)
@@ -142,10 +126,10 @@ struct config *config_load_file(const char *path, struct config_faults *faults)
 
     if (text == NULL)
         error = ENOMEM;
-    else if (!read_file(path, text, &len))
+    else if (!file_read(path, text, &len))
         error = errno;
     if (error == 0) {
-        config = config_load_text(path, text, len, faults);
+        config = load_bounded(path, text, len, true, faults);
     } else if (faults_begin(faults)) {
         faults_add(faults, whole_file, "the file cannot be read: %s", strerror(error));
         faults_end(faults);

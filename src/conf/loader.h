@@ -4,6 +4,7 @@
  *   tree.c    bytes -> nodes with places
  *   fill.c    nodes + schema -> struct config, each value by kinds_parse.c, defaults for the rest
  *   check.c   defaults that depend on other values, then what spans keys
+ *   secrets.c the files of users and passwords that it names
  *
  * Each step notes its faults and goes on, so a later one has to live with what an earlier one
  * refused: such a field is zero.
@@ -61,6 +62,13 @@ void fill_config(struct loader *loader, const struct node *root);
 
 /* check.c: after places_sort. */
 void check_config(struct loader *loader);
+
+/* check_clients.c: whom the cache listeners let in; called by check_config. */
+void check_clients(struct loader *loader);
+
+/* secrets.c: what stands in files beside the configuration; after all checks, and on the heap. */
+void secrets_load(struct loader *loader);
+void secrets_free(struct config *config);
 
 /* places.c */
 void places_add(struct loader *loader, struct position at);

@@ -4,7 +4,7 @@
  */
 #include "crossfade/conf/load.h"
 
-#include "crossfade/conf/values.h"
+#include "crossfade/conf/users.h"
 
 #define NAME_WIDTH 12
 #define TEXT_ROOM 128
@@ -60,15 +60,52 @@ static void print_arms(const struct config *config, FILE *out)
     }
 }
 
+static void print_client(const struct config *config, const struct config_client *client, FILE *out)
+{
+    const char *arm = config->arms[client->arm].name;
+
+    switch (client->test) {
+    case CLIENT_USER:
+        fprintf(out, "    user %s: %s\n", client->user, arm);
+        break;
+    case CLIENT_CERTIFICATE:
+        fprintf(out, "    certificate %s: %s\n", client->certificate, arm);
+        break;
+    case CLIENT_UID:
+        fprintf(out, "    uid %lld: %s\n", (long long)client->uid, arm);
+        break;
+    case CLIENT_EXECUTABLE:
+        fprintf(out, "    executable %s: %s\n", client->executable, arm);
+        break;
+    }
+}
+
+static void print_arm_of(const struct config *config, const struct config_listener *listener,
+                         FILE *out)
+{
+    if (listener->users != NULL)
+        fprintf(out, ", %zu user%s may log in", users_count(listener->users),
+                users_count(listener->users) == 1 ? "" : "s");
+    if (listener->client_count == 0) {
+        fprintf(out, " for arm %s", config->arms[listener->arm].name);
+        return;
+    }
+    fputs(", arm by client, first match wins\n", out);
+    for (size_t i = 0; i < listener->client_count; i++)
+        print_client(config, &listener->clients[i], out);
+    fprintf(out, "    all others: %s",
+            listener->arm == CONFIG_NO_ARM ? "refused" : config->arms[listener->arm].name);
+}
+
 static void print_listeners(const struct config *config, const struct config_listener *listeners,
                             size_t count, bool with_arm, FILE *out)
 {
     for (size_t i = 0; i < count; i++) {
         fprintf(out, "  listen    %s", listeners[i].endpoint.text);
-        if (with_arm)
-            fprintf(out, " for arm %s", config->arms[listeners[i].arm].name);
         if (listeners[i].mode >= 0)
             fprintf(out, ", mode %04o", (unsigned)listeners[i].mode);
+        if (with_arm)
+            print_arm_of(config, &listeners[i], out);
         fputc('\n', out);
     }
 }

@@ -186,18 +186,38 @@ static const struct schema_row arm_rows[] = {
       ARRAY(struct config_arm, backends, backend_count) },
     { .name = NULL } };
 
+static const struct schema_row client_rows[] = {
+    { .name = "user", .kind = SCHEMA_TEXT, .note = "any", .low = 1, .high = 255,
+      .help = "who has logged in under such a name", FIELD(struct config_client, user) },
+    { .name = "certificate", .kind = SCHEMA_TEXT, .note = "any", .low = 1, .high = 255,
+      .help = "whose TLS certificate has such a name", FIELD(struct config_client, certificate) },
+    { .name = "uid", .kind = SCHEMA_UID, .note = "any",
+      .help = "whose process runs under this user id (unix sockets)",
+      FIELD(struct config_client, uid) },
+    { .name = "executable", .kind = SCHEMA_PATH, .note = "any", .high = 4096,
+      .help = "whose process runs such a program (unix sockets)",
+      FIELD(struct config_client, executable) },
+    { .name = "arm", .kind = SCHEMA_ARM, .flags = SCHEMA_REQUIRED, .help = "the arm of that client",
+      FIELD(struct config_client, arm) },
+    { .name = NULL } };
+
 static const struct schema_row cache_listen_rows[] = {
     { .name = "address", .kind = SCHEMA_ENDPOINT, .flags = SCHEMA_REQUIRED,
       .help = "host:port or unix:/path", FIELD(struct config_listener, endpoint) },
-    { .name = "arm", .kind = SCHEMA_ARM, .flags = SCHEMA_REQUIRED,
-      .help = "the arm whose clients connect here", FIELD(struct config_listener, arm) },
+    { .name = "arm", .kind = SCHEMA_ARM, .note = "none",
+      .help = "the arm of clients that no entry of arms matches; none: they are refused",
+      FIELD(struct config_listener, arm) },
+    { .name = "arms", .kind = SCHEMA_LIST, .standard = "[]", .rows = client_rows, .high = LIST_MAX,
+      .help = "the arm by who the client is; the first match wins",
+      ARRAY(struct config_listener, clients, client_count) },
     { .name = "mode", .kind = SCHEMA_MODE, .note = "by the umask",
       .help = "permissions of a unix socket", FIELD(struct config_listener, mode) },
     { .name = "tls", .kind = SCHEMA_SECTION, .flags = SCHEMA_OPTIONAL, .rows = listen_tls_rows,
       .help = "TLS from clients", FIELD(struct config_listener, tls),
       .present_offset = offsetof(struct config_tls, present) },
-    { .name = "sasl", .kind = SCHEMA_PATH, .flags = SCHEMA_LATER, .note = "none",
-      .help = "file with the users that may connect" },
+    { .name = "sasl", .kind = SCHEMA_PATH, .note = "none", .high = 4096,
+      .help = "file with the users that may log in; without a login nothing is served",
+      FIELD(struct config_listener, sasl) },
     { .name = NULL } };
 
 static const struct schema_row cache_timeout_rows[] = {
@@ -281,6 +301,9 @@ static const struct schema_row cache_rows[] = {
     { .name = "keys", .kind = SCHEMA_LIST, .standard = "[]", .rows = rule_rows, .high = 4096,
       .help = "rules for certain keys; the first match wins",
       ARRAY(struct config_cache, rules, rule_count) },
+    { .name = "server_login", .kind = SCHEMA_PATH, .note = "none", .high = 4096,
+      .help = "file with the user and password that the servers want",
+      FIELD(struct config_cache, server_login) },
     { .name = NULL } };
 
 static const struct schema_row web_listen_rows[] = {

@@ -3,6 +3,7 @@ libroute_a_SOURCES = \
     include/crossfade/route/cohort.h \
     include/crossfade/route/digest.h \
     include/crossfade/route/families.h \
+    include/crossfade/route/identity.h \
     include/crossfade/route/keyspace.h \
     include/crossfade/route/misses.h \
     include/crossfade/route/placement.h \
@@ -12,6 +13,7 @@ libroute_a_SOURCES = \
     src/route/cohort.c \
     src/route/digest.c \
     src/route/families.c \
+    src/route/identity.c \
     src/route/keyspace.c \
     src/route/misses.c \
     src/route/placement.c \

@@ -71,3 +71,8 @@ check_PROGRAMS += tests/fuzz/fuzz_control_line
 tests_fuzz_fuzz_control_line_SOURCES = tests/fuzz/fuzz_control_line.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_control_line_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_control_line_LDADD = $(UNIT_LIBS_proto)
+
+check_PROGRAMS += tests/fuzz/fuzz_users
+tests_fuzz_fuzz_users_SOURCES = tests/fuzz/fuzz_users.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_users_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_users_LDADD = $(UNIT_LIBS_conf)

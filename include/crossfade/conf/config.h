@@ -11,6 +11,7 @@
 #include "crossfade/base/log.h"
 #include "crossfade/base/slice.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,11 +64,33 @@ struct config_server_tls {
     bool verify;
 };
 
+/* What a cache client is known by. */
+enum config_client_test { CLIENT_USER, CLIENT_CERTIFICATE, CLIENT_UID, CLIENT_EXECUTABLE };
+
+/* One entry of a listener's `arms`: one test, and the arm of whom it matches. */
+struct config_client {
+    enum config_client_test test;
+    char *user; /* patterns: a * stands for any bytes */
+    char *certificate;
+    char *executable;
+    int64_t uid; /* -1: not given */
+    unsigned arm;
+};
+
+#define CONFIG_NO_ARM UINT_MAX
+
+struct users;
+struct credentials;
+
 struct config_listener {
     struct config_endpoint endpoint;
-    unsigned arm;     /* index into arms; cache listeners only */
+    unsigned arm;     /* index into arms, or CONFIG_NO_ARM; cache listeners only */
     int mode;         /* of a unix socket; -1: leave it to the umask */
     struct config_tls tls; /* cache listeners only */
+    char *sasl;       /* path of the file of users; NULL: no login */
+    struct users *users; /* what is in it; NULL also where files beside the configuration are not read */
+    struct config_client *clients; /* the first match wins; none: arm */
+    size_t client_count;
 };
 
 enum config_scope { SCOPE_ISOLATED, SCOPE_SHARED };
@@ -127,6 +150,8 @@ struct config_cache {
     enum config_profile client_profile;
     struct config_rule *rules; /* in order: the first match wins */
     size_t rule_count;
+    char *server_login; /* path of a file; NULL: the servers want no login */
+    struct credentials *credentials; /* what is in it, as for users */
 };
 
 enum config_balance { BALANCE_LEAST_PENDING, BALANCE_ROUND_ROBIN };

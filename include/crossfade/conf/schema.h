@@ -33,7 +33,8 @@ enum schema_kind {
     SCHEMA_ENDPOINT,  /* host:port or unix:/path */
     SCHEMA_ADMIN,     /* host:port or off */
     SCHEMA_SERVER,    /* a whole backend: an endpoint, perhaps with :weight */
-    SCHEMA_ARM,       /* the name of an arm; its index */
+    SCHEMA_ARM,       /* the name of an arm; its index, or CONFIG_NO_ARM */
+    SCHEMA_UID,       /* the number of a user; -1: not given */
     SCHEMA_NAMESPACE, /* a name, may be empty, ${ENV} is expanded */
     SCHEMA_HASH_TAG,  /* two bytes, or empty */
     SCHEMA_PATTERN,   /* a key, or the beginning of one and a * */

@@ -8,6 +8,7 @@ tests_unit_test_conf_SOURCES = \
     tests/unit/conf/test_load.c \
     tests/unit/conf/test_manual.c \
     tests/unit/conf/test_sample.c \
+    tests/unit/conf/test_users.c \
     tests/unit/conf/test_values.c
 # The sample is held against the loader's own tree, so that its keys are seen as the loader sees them.
 tests_unit_test_conf_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/conf \

@@ -208,3 +208,68 @@ Test(checks, there_is_something_to_do)
 {
     expect_fault("arms: [ { name: a } ]\n", 1, 7, "add a cache section, a web section or both");
 }
+
+#define LISTEN "arms: [ { name: a }, { name: b } ]\ncache:\n  servers: [ \"h:2\" ]\n  listen:\n"
+
+Test(checks, clients_of_a_listener_are_known_by_one_thing_each)
+{
+    expect_fault(LISTEN "    - { address: \"h:1\" }\n", 5, 7,
+                 "cache.listen[0].arm is missing; say whose clients connect here");
+    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { user: x, arm: a } ] }\n", 5, 40,
+                 "is never known here, as nobody logs in; give the listener sasl: FILE");
+    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { uid: 7, arm: a } ] }\n", 5, 39,
+                 "is not known of a client on a TCP port");
+    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { executable: /bin/x, arm: a } ] }\n", 5,
+                 46, "is not known of a client on a TCP port");
+    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { arm: a } ] }\n", 5, 37,
+                 "says nothing about the client; give one of user, certificate, uid");
+    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 7, executable: /x, arm: a } ] }\n",
+                 5, 37, "has several tests; make an entry of its own for each");
+    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 7, arm: c } ] }\n", 5, 52,
+                 "\"c\" is no arm");
+    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 7 } ] }\n", 5, 37,
+                 "cache.listen[0].arms[0].arm is missing");
+    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: root, arm: a } ] }\n", 5, 44,
+                 "is no number of a user; ask for it with id -u NAME");
+    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 4294967295, arm: a } ] }\n", 5,
+                 44, "at most 4294967294");
+    expect_fault(LISTEN "    - address: \"unix:/s\"\n"
+                        "      arms:\n"
+                        "        - { uid: 7, arm: a }\n"
+                        "        - { executable: \"*\", arm: a }\n",
+                 8, 25, "is no absolute path");
+    expect_fault(LISTEN "    - address: \"unix:/s\"\n"
+                        "      sasl: /users\n"
+                        "      arms:\n"
+                        "        - { user: \"*\", arm: a }\n"
+                        "        - { user: \"web*\", arm: b }\n",
+                 9, 11, "is never reached: an entry above it matches the same clients");
+}
+
+Test(checks, clients_of_a_listener_may_be_known_by_many_things)
+{
+    struct config_faults faults;
+    static const char text[] = LISTEN "    - address: \"unix:/s\"\n"
+                                      "      sasl: /users\n"
+                                      "      arms:\n"
+                                      "        - { user: \"web3-*\", arm: b }\n"
+                                      "        - { uid: 0, arm: a }\n"
+                                      "        - { executable: \"/usr/bin/python3*\", arm: b }\n"
+                                      "    - { address: \"h:1\", arm: a, sasl: /users }\n";
+    struct config *config = config_load_text("t", text, strlen(text), &faults);
+
+    cr_assert_not_null(config);
+    const struct config_listener *listener = &config->cache.listeners[0];
+    cr_assert_eq(listener->arm, CONFIG_NO_ARM);
+    cr_assert_eq(listener->client_count, 3);
+    cr_assert_eq(listener->clients[0].test, CLIENT_USER);
+    cr_assert_eq(listener->clients[0].arm, 1);
+    cr_assert_eq(listener->clients[1].test, CLIENT_UID);
+    cr_assert_eq(listener->clients[1].uid, 0);
+    cr_assert_eq(listener->clients[2].test, CLIENT_EXECUTABLE);
+    cr_assert_str_eq(listener->clients[2].executable, "/usr/bin/python3*");
+    cr_assert_eq(config->cache.listeners[1].arm, 0);
+    cr_assert_str_eq(config->cache.listeners[1].sasl, "/users");
+    config_free(config);
+    config_faults_free(&faults);
+}

@@ -36,7 +36,7 @@ Test(describe, gives_value_default_line_and_restart)
     expect_line(text, "\narms[0].namespace|\"\"|the arm's name|2|\n");
     expect_line(text, "\narms[1].namespace|py3|the arm's name|0|\n");
     expect_line(text, "\narms[1].backends[0].address|127.0.0.1:8003||3|\n");
-    expect_line(text, "\ncache.listen[0].arm|py2||5|\n");
+    expect_line(text, "\ncache.listen[0].arm|py2|none|5|\n");
     expect_line(text, "\ncache.timeouts.request|1500ms|1s|7|\n");
     expect_line(text, "\ncache.timeouts.connect|250ms|250ms|0|\n");
     expect_line(text, "\ncache.keys|[]|[]|0|\n");
@@ -59,6 +59,43 @@ Test(describe, shows_lists_in_one_line)
     expect_line(text, "\nrollout.deny|[]|[]|0|\n");
     expect_line(text, "\nrollout.stages[0].allow[0]|{ header: X-Employee: 1 }|[]|14|\n");
     expect_line(text, "\nrollout.stages[0].allow[2]|{ cookie: x=1, from: [ ::1/128 ] }|[]|14|\n");
+    free(text);
+    config_free(config);
+}
+
+Test(plan, names_who_is_let_in)
+{
+    static const char source[] = "arms: [ { name: a }, { name: b } ]\n"
+                                 "cache:\n"
+                                 "  servers: [ \"h:2\" ]\n"
+                                 "  listen:\n"
+                                 "    - address: \"unix:/s\"\n"
+                                 "      sasl: /users\n"
+                                 "      arms:\n"
+                                 "        - { user: \"web3-*\", arm: b }\n"
+                                 "        - { uid: 0, arm: a }\n"
+                                 "        - { executable: /usr/bin/x, arm: b }\n";
+    struct config_faults faults;
+    struct config *config = config_load_text("t", source, strlen(source), &faults);
+    char *text = describe(config);
+    char *plan;
+    size_t size;
+    FILE *out = open_memstream(&plan, &size);
+
+    config_faults_free(&faults);
+    expect_line(text, "\ncache.listen[0].arm|none|none|0|\n");
+    expect_line(text, "\ncache.listen[0].arms[0].user|web3-*|any|8|\n");
+    expect_line(text, "\ncache.listen[0].arms[0].uid|any|any|0|\n");
+    expect_line(text, "\ncache.listen[0].arms[1].user|any|any|0|\n");
+    expect_line(text, "\ncache.listen[0].arms[1].uid|0|any|9|\n");
+    config_print_plan(config, out);
+    fclose(out);
+    expect_line(plan, "  listen    unix:/s, arm by client, first match wins\n"
+                      "    user web3-*: b\n"
+                      "    uid 0: a\n"
+                      "    executable /usr/bin/x: b\n"
+                      "    all others: refused\n");
+    free(plan);
     free(text);
     config_free(config);
 }

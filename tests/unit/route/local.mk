@@ -5,6 +5,7 @@ tests_unit_test_route_SOURCES = \
     tests/unit/route/test_cohort.c \
     tests/unit/route/test_digest.c \
     tests/unit/route/test_families.c \
+    tests/unit/route/test_identity.c \
     tests/unit/route/test_keyspace.c \
     tests/unit/route/test_misses.c \
     tests/unit/route/test_placement.c \
