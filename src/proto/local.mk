@@ -7,6 +7,7 @@ libproto_a_SOURCES = \
     include/crossfade/proto/http1_request.h \
     include/crossfade/proto/http1_response.h \
     include/crossfade/proto/http1_write.h \
+    include/crossfade/proto/mc_auth.h \
     include/crossfade/proto/mc_binary.h \
     include/crossfade/proto/mc_reply.h \
     include/crossfade/proto/mc_request.h \
@@ -15,6 +16,7 @@ libproto_a_SOURCES = \
     src/proto/http1_request.c \
     src/proto/http1_response.c \
     src/proto/http1_write.c \
+    src/proto/mc_auth.c \
     src/proto/mc_binary.c \
     src/proto/mc_reply.c \
     src/proto/mc_request.c \

@@ -41,7 +41,8 @@ static bool entry_matches(const struct config_client *entry, const struct identi
     case CLIENT_USER:
         return matches(entry->user, identity->user);
     case CLIENT_CERTIFICATE:
-        return matches(entry->certificate, identity->certificate);
+        return identity->has_name != NULL &&
+               identity->has_name(identity->certificate, slice_string(entry->certificate));
     case CLIENT_UID:
         return identity->uid >= 0 && identity->uid == entry->uid;
     case CLIENT_EXECUTABLE:
@@ -50,12 +51,18 @@ static bool entry_matches(const struct config_client *entry, const struct identi
     return false;
 }
 
-unsigned identity_arm(const struct config_listener *listener, const struct identity *identity)
+size_t identity_entry(const struct config_listener *listener, const struct identity *identity)
 {
-    for (size_t i = 0; i < listener->client_count; i++)
-        if (entry_matches(&listener->clients[i], identity))
-            return listener->clients[i].arm;
-    return listener->arm;
+    size_t i = 0;
+
+    while (i < listener->client_count && !entry_matches(&listener->clients[i], identity))
+        i++;
+    return i;
+}
+
+unsigned identity_arm(const struct config_listener *listener, size_t entry)
+{
+    return entry < listener->client_count ? listener->clients[entry].arm : listener->arm;
 }
 
 bool identity_asks(const struct config_listener *listener, enum config_client_test test)

@@ -9,6 +9,7 @@ libroute_a_SOURCES = \
     include/crossfade/route/placement.h \
     include/crossfade/route/rules.h \
     include/crossfade/route/suggest.h \
+    include/crossfade/route/verifier.h \
     include/crossfade/route/value_format.h \
     src/route/cohort.c \
     src/route/digest.c \
@@ -19,4 +20,5 @@ libroute_a_SOURCES = \
     src/route/placement.c \
     src/route/rules.c \
     src/route/suggest.c \
-    src/route/value_format.c
+    src/route/value_format.c \
+    src/route/verifier.c

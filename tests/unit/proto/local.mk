@@ -9,6 +9,7 @@ tests_unit_test_proto_SOURCES = \
     tests/unit/proto/test_http1_response.c \
     tests/unit/proto/test_http1_write.c \
     tests/unit/proto/test_manual.c \
+    tests/unit/proto/test_mc_auth.c \
     tests/unit/proto/test_mc_binary.c \
     tests/unit/proto/test_mc_reply.c \
     tests/unit/proto/test_mc_request.c

@@ -92,21 +92,32 @@ static const struct config_listener listener = { .arm = 0,
                                                  .clients = clients,
                                                  .client_count = 5 };
 
+static unsigned arm_of(const struct config_listener *where, const struct identity *who)
+{
+    return identity_arm(where, identity_entry(where, who));
+}
+
+static bool has_name(const void *certificate, struct slice pattern)
+{
+    return identity_match(pattern, slice_string(certificate));
+}
+
 Test(identity, the_first_entry_that_matches_says_the_arm)
 {
     struct identity who = IDENTITY_UNKNOWN;
 
-    cr_assert_eq(identity_arm(&listener, &who), 0, "nothing is known of it");
+    cr_assert_eq(arm_of(&listener, &who), 0, "nothing is known of it");
     who.executable = SLICE("/usr/bin/python3.11");
-    cr_assert_eq(identity_arm(&listener, &who), 4);
+    cr_assert_eq(arm_of(&listener, &who), 4);
     who.uid = 1003;
-    cr_assert_eq(identity_arm(&listener, &who), 3);
-    who.certificate = SLICE("a.py3.example");
-    cr_assert_eq(identity_arm(&listener, &who), 2);
+    cr_assert_eq(arm_of(&listener, &who), 3);
+    who.has_name = has_name;
+    who.certificate = "a.py3.example";
+    cr_assert_eq(arm_of(&listener, &who), 2);
     who.user = SLICE("web3-1");
-    cr_assert_eq(identity_arm(&listener, &who), 1);
+    cr_assert_eq(arm_of(&listener, &who), 1);
     who = (struct identity){ .user = SLICE("web2-1"), .uid = 0 };
-    cr_assert_eq(identity_arm(&listener, &who), 5);
+    cr_assert_eq(arm_of(&listener, &who), 5);
 }
 
 Test(identity, whom_nothing_matches_has_the_listeners_arm_or_none)
@@ -114,9 +125,9 @@ Test(identity, whom_nothing_matches_has_the_listeners_arm_or_none)
     struct config_listener strict = listener;
     struct identity who = { .uid = 1004, .executable = SLICE("/bin/sh") };
 
-    cr_assert_eq(identity_arm(&strict, &who), 0);
+    cr_assert_eq(arm_of(&strict, &who), 0);
     strict.arm = CONFIG_NO_ARM;
-    cr_assert_eq(identity_arm(&strict, &who), CONFIG_NO_ARM);
+    cr_assert_eq(arm_of(&strict, &who), CONFIG_NO_ARM);
 }
 
 Test(identity, what_nobody_asks_for_is_known)
