@@ -98,6 +98,12 @@ static void ask_main(struct worker *worker)
     (void)!write(worker->ask_fd, &one, sizeof(one));
 }
 
+static void ask_login(struct worker *worker)
+{
+    uint64_t one = 1;
+    (void)!write(worker->login_fd, &one, sizeof(one));
+}
+
 static void on_flush_due(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
@@ -195,7 +201,8 @@ static bool watch_signals(struct app *app)
     app->ask_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     app->asked = event_new(app->base, app->ask_fd, EV_READ | EV_PERSIST, on_asked, app);
     app->flush_due = evtimer_new(app->base, on_flush_due, app);
-    if (app->ask_fd < 0 || app->asked == NULL || app->flush_due == NULL ||
+    app->login_fd = eventfd(0, EFD_CLOEXEC);
+    if (app->ask_fd < 0 || app->login_fd < 0 || app->asked == NULL || app->flush_due == NULL ||
         event_add(app->asked, NULL) != 0)
         return false;
     app->settle = event_new(app->base, -1, EV_PERSIST, on_settle, app);
@@ -225,6 +232,8 @@ static bool start_workers(struct app *app, unsigned count, char *error, size_t s
     for (unsigned i = 0; i < count; i++) {
         app->workers[i].worker.ask_main = ask_main;
         app->workers[i].worker.ask_fd = app->ask_fd;
+        app->workers[i].worker.ask_login = ask_login;
+        app->workers[i].worker.login_fd = app->login_fd;
     }
     for (unsigned i = 0; i < count; i++)
         if (!worker_thread_start(&app->workers[i])) {
@@ -282,6 +291,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
             return false;
     }
     if (!start_workers(app, workers, error, size) ||
+        !serving_provide_logins(app, app->plan->config, error, size) ||
         !listeners_listen(app->listeners, error, size))
         return false;
     app->resolver = resolver_create(app->ask_fd);
@@ -344,6 +354,7 @@ void app_destroy(struct app *app)
     for (unsigned i = 0; i < app->worker_count; i++)
         if (app->workers[i].started)
             worker_thread_end(&app->workers[i], ORDER_STOP);
+    login_thread_stop(app->logins);
     for (unsigned i = 0; i < app->worker_count; i++)
         worker_thread_deinit(&app->workers[i]);
     if (app->workers != NULL) {
@@ -374,6 +385,8 @@ void app_destroy(struct app *app)
         event_free(app->flush_due);
     if (app->ask_fd > 0)
         (void)close(app->ask_fd);
+    if (app->login_fd > 0)
+        (void)close(app->login_fd);
     generations_close(app->generations);
     if (app->base != NULL)
         event_base_free(app->base);

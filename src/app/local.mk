@@ -2,12 +2,14 @@ sbin_PROGRAMS += crossfade
 crossfade_SOURCES = \
     include/crossfade/app/app.h \
     include/crossfade/app/listeners.h \
+    include/crossfade/app/login_thread.h \
     include/crossfade/app/privileges.h \
     include/crossfade/app/resolver.h \
     include/crossfade/app/serving.h \
     include/crossfade/app/worker_thread.h \
     src/app/app.c \
     src/app/listeners.c \
+    src/app/login_thread.c \
     src/app/main.c \
     src/app/privileges.c \
     src/app/resolver.c \

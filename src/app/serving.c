@@ -164,6 +164,21 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
     return publish_generations(app);
 }
 
+bool serving_provide_logins(struct app *app, const struct config *config, char *error,
+                            size_t error_size)
+{
+    bool needed = false;
+
+    for (size_t i = 0; i < config->cache.listener_count; i++)
+        needed |= config->cache.listeners[i].sasl != NULL;
+    if (!needed || app->logins != NULL)
+        return true;
+    app->logins = login_thread_start(app->workers, app->worker_count, app->login_fd);
+    if (app->logins == NULL)
+        (void)snprintf(error, error_size, "cannot start the login thread: %s", strerror(errno));
+    return app->logins != NULL;
+}
+
 void serving_answer(struct app *app)
 {
     char text[512];
@@ -347,6 +362,7 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
         return false;
     }
     if (!listeners_listen(listeners, error, sizeof(error)) ||
+        !serving_provide_logins(app, config, error, sizeof(error)) ||
         !follow(app, config, error, sizeof(error))) {
         say(&report, "not reloaded: %s", error);
         listeners_abandon(listeners);

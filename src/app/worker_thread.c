@@ -3,6 +3,7 @@
 #include "crossfade/net/loop.h"
 #include "crossfade/relay/http_plane.h"
 #include "crossfade/relay/mc_flush.h"
+#include "crossfade/relay/mc_login.h"
 #include "crossfade/relay/mc_plane.h"
 
 #include "crossfade/route/families.h"
@@ -181,6 +182,8 @@ static void on_wake(int fd, short what, void *context)
     give_seen(thread);
     if (thread->worker.mc != NULL)
         mc_flush_collect(thread->worker.mc);
+    if (thread->worker.mc != NULL)
+        mc_login_collect(thread->worker.mc);
     switch ((enum worker_order_kind)atomic_load(&thread->ending)) {
     case ORDER_SERVE:
         break;

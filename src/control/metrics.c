@@ -195,6 +195,7 @@ void metrics_write(const struct control_host *host, struct evbuffer *out)
     const struct family families[] = {
         { t->mc_arms, mc_arm_metrics, "cache", "arm", NULL, offsetof(struct mc_arm_cell, latency),
           "From a cache command to its reply." },
+        { t->mc_listeners, mc_listener_metrics, "cache_listener", "listener", NULL, 0, NULL },
         { t->mc_servers, mc_server_metrics, "cache_server", "server", NULL, 0, NULL },
         { t->tls, tls_metrics, "tls", "listener", NULL, 0, NULL },
         { t->http_arms, http_arm_metrics, "web", "arm", NULL,

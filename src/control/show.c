@@ -160,6 +160,7 @@ void command_show_stats(struct control_call *call, struct control_reply *reply)
     reply->data = json_array();
     reply->columns = columns;
     add_cells(reply->data, "cache arm", t->mc_arms, mc_arm_metrics);
+    add_cells(reply->data, "cache listener", t->mc_listeners, mc_listener_metrics);
     add_cells(reply->data, "cache server", t->mc_servers, mc_server_metrics);
     add_cells(reply->data, "tls listener", t->tls, tls_metrics);
     add_cells(reply->data, "web arm", t->http_arms, http_arm_metrics);

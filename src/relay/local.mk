@@ -11,6 +11,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_flush.h \
     include/crossfade/relay/mc_lookup.h \
     include/crossfade/relay/mc_observe.h \
+    include/crossfade/relay/mc_login.h \
     include/crossfade/relay/mc_op.h \
     include/crossfade/relay/http_pools.h \
     include/crossfade/relay/http_server.h \
@@ -20,6 +21,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_server.h \
     include/crossfade/relay/mc_stats.h \
     include/crossfade/relay/mc_text.h \
+    include/crossfade/relay/mc_strangers.h \
     include/crossfade/relay/snapshot.h \
     include/crossfade/relay/telemetry.h \
     include/crossfade/relay/tls_set.h \
@@ -33,10 +35,13 @@ librelay_a_SOURCES = \
     src/relay/mc_flush.c \
     src/relay/mc_lookup.c \
     src/relay/mc_observe.c \
+    src/relay/mc_identity.c \
+    src/relay/mc_login.c \
     src/relay/mc_op.c \
     src/relay/mc_pairing.c \
     src/relay/mc_patience.c \
     src/relay/mc_plane.c \
+    src/relay/mc_sasl.c \
     src/relay/mc_server.c \
     src/relay/mc_stats.c \
     src/relay/mc_text.c \

@@ -6,6 +6,7 @@
 #include "crossfade/relay/mc_binary.h"
 
 #include "crossfade/relay/mc_flush.h"
+#include "crossfade/relay/mc_login.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_stats.h"
 
@@ -126,16 +127,8 @@ static void binary_flushed(struct mc_op *op, enum mc_flush_result result)
     mc_op_part_done(op, slice_of(NULL, 0));
 }
 
-/* The opcodes of SASL, as memcached without it answers them. */
-static bool answer_login(struct mc_client *client, const struct mc_binary_request *request)
-{
-    client->swallow = request->value_len;
-    counter_add(&client->cell->refused, 1);
-    return mc_binary_answer(client, request, MC_BINARY_UNKNOWN,
-                            mc_binary_status_text(MC_BINARY_UNKNOWN));
-}
-
-static enum mc_step answer_here(struct mc_client *client, const struct mc_binary_request *request)
+static enum mc_step answer_here(struct mc_client *client, const struct mc_binary_request *request,
+                                struct slice bytes)
 {
     static const struct slice nothing = { NULL, 0 };
     bool ok = false;
@@ -158,8 +151,7 @@ static enum mc_step answer_here(struct mc_client *client, const struct mc_binary
         client->closing = true;
         break;
     default:
-        ok = answer_login(client, request);
-        break;
+        return mc_sasl_step(client, request, bytes);
     }
     input_consume(&client->input, request->head_len);
     if (!ok)
@@ -198,7 +190,7 @@ static enum mc_step binary_step(struct mc_client *client, struct slice bytes)
         break;
     }
     step =
-        request.keyed ? mc_binary_forward(client, &request, bytes) : answer_here(client, &request);
+        request.keyed ? mc_binary_forward(client, &request, bytes) : answer_here(client, &request, bytes);
     if (step == MC_STEP_ON)
         counter_add(&client->cell->commands, 1);
     return step;

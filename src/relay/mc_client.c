@@ -3,6 +3,7 @@
 #include "crossfade/proto/mc_binary.h"
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_strangers.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -42,8 +43,10 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     memset(client, 0, sizeof(*client));
     client->plane = plane;
     client->view = mc_view_ref(view);
-    client->cell = cells_get(worker->telemetry->mc_arms, plan->arms[arm].cache_cell, worker->index);
-    client->arm = (uint16_t)arm;
+    client->cell = &plane->nobody;
+    client->listener = (uint16_t)listener;
+    client->listener_cell = cells_get(worker->telemetry->mc_listeners,
+                                      plan->listener_cells[listener], worker->index);
     client->dialect = &mc_text;
     client->affinity = plane->next_affinity++;
     client->last_active = worker_now(worker);
@@ -59,15 +62,17 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     watch_init(&client->watch, worker->base, stream->fd, on_ready, client);
     TAILQ_INSERT_TAIL(&plane->client_list, client, link);
     plane->client_count++;
-    counter_add(&client->cell->connections_total, 1);
     counter_add(&client->cell->connections_current, 1);
+    counter_add(&client->listener_cell->connections_total, 1);
     counter_add(&worker->cell->cache_clients, 1);
     if (tls != NULL)
         counter_add(&tls->connections, 1);
+    mc_client_become_stranger(client, MC_STAGE_UNKNOWN);
     if (!update_watch(client)) {
         mc_client_close(client, "no memory for its events");
         return NULL;
     }
+    mc_identify(client);
     if (client->stream.pending)
         mc_client_wake(client); /* its first commands came with the end of the handshake */
     return client;
@@ -90,6 +95,7 @@ void mc_client_close(struct mc_client *client, const char *why)
     if (client->closed)
         return;
     client->closed = true;
+    mc_login_leave(client);
     log_debug("cache client %d closed: %s", client->stream.fd, why);
     watch_stop(&client->watch);
     stream_close(&client->stream);
@@ -281,6 +287,8 @@ static enum mc_step parse_one(struct mc_client *client)
     if (client->upload != NULL || client->flushing || client->blocked_by != NULL ||
         client->op_count >= MC_CLIENT_OPS || client->output.len > MC_HIGH_WATER)
         return MC_STEP_STOP;
+    if (client->stage != MC_STAGE_SERVED)
+        return mc_login_step(client, bytes);
     /* Where too much waits, whoever has something under way waits for it, rather than be refused. */
     if (client->plane->crowded > 0 && client->op_count > 0)
         return MC_STEP_STOP;
@@ -429,7 +437,7 @@ static bool write_replies(struct mc_client *client)
 
 static bool is_done(const struct mc_client *client)
 {
-    return client->op_count == 0 && client->output.len == 0;
+    return client->op_count == 0 && client->output.len == 0 && client->stage != MC_STAGE_WAITING;
 }
 
 static void flush_task(struct turn_task *task)

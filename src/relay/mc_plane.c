@@ -1,6 +1,8 @@
 #include "crossfade/relay/mc_plane.h"
 
 #include "crossfade/relay/mc_observe.h"
+#include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_strangers.h"
 #include "crossfade/relay/mc_text.h"
 
 #include <stdlib.h>
@@ -27,6 +29,7 @@ struct mc_plane *mc_plane_create(struct worker *worker)
     plane->next_batch = MC_BATCH_FIRST_FREE;
     greetings_init(&plane->greetings, worker);
     TAILQ_INIT(&plane->client_list);
+    TAILQ_INIT(&plane->strangers);
     LIST_INIT(&plane->servers);
     STAILQ_INIT(&plane->flushing);
     slab_init(&plane->clients, sizeof(struct mc_client), CLIENT_PAGE);
@@ -96,7 +99,22 @@ static struct mc_view *view_create(struct mc_plane *plane)
     return view;
 }
 
-/* Clients move to the new view; one whose arm is gone stays with the old. */
+/* The listener at the same address, or -1. */
+static int find_listener(const struct config_cache *config, const struct config_cache *old,
+                         unsigned listener)
+{
+    if (listener == MC_NO_LISTENER)
+        return -1;
+    for (size_t i = 0; i < config->listener_count; i++)
+        if (strcmp(config->listeners[i].endpoint.text, old->listeners[listener].endpoint.text) == 0)
+            return (int)i;
+    return -1;
+}
+
+/*
+ * Clients move to the new view, and keep the arm that they have, whatever the listener says now. One whose
+ * arm is gone stays with the old view, as does one without an arm whose listener is gone.
+ */
 static void move_clients(struct mc_plane *plane, const struct mc_view *before,
                          struct mc_view *after)
 {
@@ -108,17 +126,23 @@ static void move_clients(struct mc_plane *plane, const struct mc_view *before,
     TAILQ_FOREACH(client, &plane->client_list, link)
     {
         int arm;
+        int listener;
 
         if (client->view != before)
             continue;
+        listener = find_listener(&new->config->cache, &old->config->cache, client->listener);
+        if (client->is_stranger) {
+            if (listener >= 0)
+                mc_login_move(client, after, (unsigned)listener);
+            continue;
+        }
         arm = config_arm_index(new->config, slice_string(old->config->arms[client->arm].name));
         if (arm < 0)
             continue;
         client->arm = (uint16_t)arm;
         if (old->config->cache.idle_timeout == 0)
             client->last_active = now; /* nobody has kept it up to date */
-        client->view = mc_view_ref(after);
-        mc_view_unref(plane, (struct mc_view *)(uintptr_t)before);
+        mc_login_move(client, after, listener >= 0 ? (unsigned)listener : MC_NO_LISTENER);
     }
 }
 
@@ -244,6 +268,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
         mc_client_close(client, "idle for too long");
     greetings_tick(&plane->greetings, now);
     mc_observe_tick(plane);
+    mc_login_tick(plane, now);
     slab_trim(&plane->clients);
     slab_trim(&plane->ops);
 }
@@ -278,6 +303,7 @@ void mc_plane_destroy(struct mc_plane *plane)
     greetings_deinit(&plane->greetings);
     while ((client = TAILQ_FIRST(&plane->client_list)) != NULL)
         mc_client_close(client, "the daemon ends");
+    mc_login_end(plane);
     while (!STAILQ_EMPTY(&plane->flushing)) {
         struct mc_op *op = STAILQ_FIRST(&plane->flushing);
         STAILQ_REMOVE_HEAD(&plane->flushing, in_connection);

@@ -192,6 +192,26 @@ static bool fill_tls(struct plan *plan, const struct plan *previous, struct tele
     return true;
 }
 
+/* NULL with a sentence in error[]. */
+static unsigned *find_listener_cells(const struct config *config, struct telemetry *telemetry,
+                                     char *error, size_t error_size)
+{
+    size_t count = config->cache.listener_count;
+    unsigned *found = calloc(count > 0 ? count : 1, sizeof(*found));
+
+    for (size_t i = 0; found != NULL && i < count; i++) {
+        int cell = cells_index(telemetry->mc_listeners, config->cache.listeners[i].endpoint.text);
+        if (cell < 0) {
+            (void)snprintf(error, error_size,
+                           "too many different listeners since the start; restart the daemon");
+            free(found);
+            return NULL;
+        }
+        found[i] = (unsigned)cell;
+    }
+    return found;
+}
+
 static bool fill_plan(struct plan *plan, const uint64_t *generations, const struct plan *previous,
                       struct telemetry *telemetry, char *error, size_t error_size)
 {
@@ -224,6 +244,9 @@ static bool fill_plan(struct plan *plan, const uint64_t *generations, const stru
         return false;
     (void)snprintf(error, error_size, "out of memory");
     if (config->cache.present) {
+        plan->listener_cells = find_listener_cells(config, telemetry, error, error_size);
+        if (plan->listener_cells == NULL)
+            return false;
         if (!fill_servers(plan, previous, telemetry, error, error_size))
             return false;
         plan->keyspace = keyspace_create(config, generations);
@@ -261,6 +284,7 @@ static void plan_free(struct plan *plan)
     }
     tls_set_destroy(plan->tls);
     free(plan->tls_cells);
+    free(plan->listener_cells);
     if (plan->placement != NULL)
         placement_destroy(plan->placement);
     misses_box_unref(plan->misses);
@@ -328,6 +352,7 @@ struct plan *plan_copy(struct plan *plan, const uint64_t *generations)
     copy->config = plan->config;
     copy->placement = plan->placement;
     copy->misses = plan->misses;
+    copy->listener_cells = plan->listener_cells;
     copy->cohort = plan->cohort;
     copy->tls = plan->tls;
     copy->tls_cells = plan->tls_cells;

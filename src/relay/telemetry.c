@@ -85,6 +85,19 @@ const struct metric tls_metrics[] = {
     END,
 };
 
+const struct metric mc_listener_metrics[] = {
+    COUNTER(mc_listener_cell, connections_total, "Cache clients accepted."),
+    GAUGE(mc_listener_cell, strangers, "Cache clients connected now that have no arm yet."),
+    COUNTER(mc_listener_cell, refused, "Cache clients that no entry of arms matched."),
+    COUNTER(mc_listener_cell, logins, "Logins that were right."),
+    COUNTER(mc_listener_cell, logins_known, "Of them, those that had been verified before."),
+    COUNTER(mc_listener_cell, logins_failed, "Logins that were wrong."),
+    COUNTER(mc_listener_cell, logins_throttled,
+            "Of them, those not looked at because too many had failed."),
+    COUNTER(mc_listener_cell, logins_given_up, "Cache clients closed because they did not log in."),
+    END,
+};
+
 const struct metric http_arm_metrics[] = {
     COUNTER(http_arm_cell, requests, "Requests routed to the arm."),
     COUNTER(http_arm_cell, responses_2xx, "Responses with a status of 200 to 299."),
@@ -124,6 +137,7 @@ const struct metric worker_metrics[] = {
     COUNTER(worker_cell, turns, "Turns of the event loop."),
     GAUGE(worker_cell, memory_buffers, "Bytes held for buffers."),
     GAUGE(worker_cell, cache_clients, "Cache clients connected now."),
+    GAUGE(worker_cell, logins_waiting, "Logins that are being verified or wait for it."),
     GAUGE(worker_cell, web_clients, "Web clients connected now."),
     COUNTER(worker_cell, web_accepted, "Web clients accepted."),
     COUNTER(worker_cell, web_refused, "Web clients turned away at the connection limit."),
@@ -153,13 +167,15 @@ struct telemetry *telemetry_create(unsigned workers)
         return NULL;
     telemetry->started = clock_wall();
     telemetry->mc_arms = cells_create(workers, sizeof(struct mc_arm_cell));
+    telemetry->mc_listeners = cells_create(workers, sizeof(struct mc_listener_cell));
     telemetry->mc_servers = cells_create(workers, sizeof(struct mc_server_cell));
     telemetry->tls = cells_create(workers, sizeof(struct tls_cell));
     telemetry->http_arms = cells_create(workers, sizeof(struct http_arm_cell));
     telemetry->http_backends = cells_create(workers, sizeof(struct http_backend_cell));
     telemetry->names = cells_create(1, sizeof(struct name_cell));
     telemetry->workers = cells_create(workers, sizeof(struct worker_cell));
-    if (telemetry->mc_arms == NULL || telemetry->mc_servers == NULL || telemetry->tls == NULL ||
+    if (telemetry->mc_arms == NULL || telemetry->mc_listeners == NULL ||
+        telemetry->mc_servers == NULL || telemetry->tls == NULL ||
         telemetry->http_arms == NULL || telemetry->http_backends == NULL ||
         telemetry->names == NULL || telemetry->workers == NULL ||
         cells_index(telemetry->workers, "worker") < 0) {
@@ -174,6 +190,7 @@ void telemetry_destroy(struct telemetry *telemetry)
     if (telemetry == NULL)
         return;
     cells_destroy(telemetry->mc_arms);
+    cells_destroy(telemetry->mc_listeners);
     cells_destroy(telemetry->mc_servers);
     cells_destroy(telemetry->tls);
     cells_destroy(telemetry->http_arms);

@@ -4,6 +4,7 @@
 #include "crossfade/net/loop.h"
 #include "crossfade/relay/http_plane.h"
 #include "crossfade/relay/mc_flush.h"
+#include "crossfade/relay/mc_login.h"
 #include "crossfade/relay/mc_plane.h"
 
 #include <stdlib.h>
@@ -25,10 +26,12 @@ bool worker_init(struct worker *worker, unsigned index, struct telemetry *teleme
     worker->cell = cells_get(telemetry->workers, (unsigned)cell, index);
     worker->base = loop_create();
     worker->flushes = calloc(1, sizeof(*worker->flushes));
-    if (worker->base == NULL || worker->flushes == NULL) {
+    worker->logins = calloc(1, sizeof(*worker->logins));
+    if (worker->base == NULL || worker->flushes == NULL || worker->logins == NULL) {
         if (worker->base != NULL)
             loop_destroy(worker->base);
         free(worker->flushes);
+        free(worker->logins);
         return false;
     }
     buffer_pool_init(&worker->buffers);
@@ -45,6 +48,7 @@ void worker_deinit(struct worker *worker)
     buffer_pool_deinit(&worker->buffers);
     loop_destroy(worker->base);
     free(worker->flushes);
+    free(worker->logins);
 }
 
 void worker_end_turn(struct worker *worker)

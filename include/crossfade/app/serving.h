@@ -7,6 +7,7 @@
 
 #include "crossfade/app/app.h"
 #include "crossfade/app/listeners.h"
+#include "crossfade/app/login_thread.h"
 #include "crossfade/app/resolver.h"
 #include "crossfade/app/worker_thread.h"
 #include "crossfade/conf/load.h"
@@ -32,6 +33,8 @@ struct app {
     struct resolver *resolver;
     int ask_fd; /* workers write to it when they have a wish, the resolver when it has an answer */
     struct event *asked;
+    int login_fd;              /* the same for the login thread */
+    struct login_thread *logins; /* NULL: nobody has had to log in yet */
     struct event *flush_due; /* the next delayed flush */
     struct control *control;
     struct event *signals[4];
@@ -56,6 +59,9 @@ bool serving_publish(struct app *app, const struct listeners *listeners);
  * what came of it.
  */
 bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text, size_t text_size);
+/* There is a login thread from now on if the configuration needs one. False with a sentence in error[]. */
+bool serving_provide_logins(struct app *app, const struct config *config, char *error,
+                            size_t error_size);
 /* Grants or refuses what the workers' clients wish. */
 void serving_answer(struct app *app);
 /* Makes the delayed flushes whose time has come, and waits for the next. */

@@ -23,11 +23,17 @@ struct mc_view {
 
 struct mc_client {
     TAILQ_ENTRY(mc_client) link;
+    TAILQ_ENTRY(mc_client) stranger; /* while it has no arm (relay/mc_login.h) */
     struct mc_plane *plane;
     const struct mc_dialect *dialect;
     struct mc_view *view;
-    struct mc_arm_cell *cell;
+    struct mc_arm_cell *cell; /* its arm's, or plane->nobody */
+    struct mc_listener_cell *listener_cell;
     struct tls_cell *tls; /* NULL: plain */
+    struct mc_login_slot *login; /* its login is under way */
+    char *who;                   /* what is known of it, for people; NULL: nothing but where it came in */
+    uint64_t since;              /* when it came, or began to be a stranger */
+    uint64_t login_due;          /* when a wrong login is answered; 0: there is none */
     struct watch watch;
     struct stream stream;
     struct input input;
@@ -51,7 +57,15 @@ struct mc_client {
     size_t need;    /* no use to parse before that many bytes are here */
     size_t get_taken; /* bytes of the keys of the get at the input's front that are sent */
     unsigned op_count; /* in both lists */
+    uint32_t login_opaque; /* of the binary request for it */
     uint16_t arm;
+    uint16_t listener; /* of its view, or MC_NO_LISTENER */
+    uint16_t entry;    /* the first of the listener's arms that it matches without a login */
+    uint8_t stage;     /* enum mc_stage */
+    uint8_t login_opcode;
+    bool is_stranger;
+    bool login_later;  /* its login waits for a slot */
+    bool sasl_started; /* the mechanism is said, and the message is to come */
     uint16_t affinity;
     bool upload_refused; /* its turn did not come in time */
     bool begun;      /* its first byte was looked at */
@@ -63,6 +77,8 @@ struct mc_client {
     bool holding;    /* a get is being taken apart: nobody leaves the line */
     bool get_failed; /* a key of the get at the front failed */
 };
+
+#define MC_NO_LISTENER UINT16_MAX
 
 /*
  * A client of the view's listener with that index. Takes over the stream, whose handshake is done, also

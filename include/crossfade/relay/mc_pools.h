@@ -24,6 +24,11 @@ struct mc_plane {
     TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */
     size_t client_count;
     struct greetings greetings; /* clients on their way through a TLS handshake */
+    TAILQ_HEAD(, mc_client) strangers; /* have no arm yet; oldest first */
+    struct mc_arm_cell nobody;         /* what they count for: shown nowhere */
+    uint64_t log_again;                /* lines about them: when the next may be written... */
+    unsigned logged;
+    unsigned log_left_out; /* ...and how many were not */
     LIST_HEAD(, mc_server) servers; /* named by a view, or still owing replies */
     struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
     uint64_t command;               /* one more with each that is taken from a client */

@@ -46,6 +46,7 @@ struct plan {
     struct plan_backend *servers; /* as config->cache.servers */
     struct tls_set *tls;         /* (s) of listeners and servers */
     unsigned *tls_cells;         /* (s) in telemetry->tls, as config->cache.listeners */
+    unsigned *listener_cells;    /* (s) in telemetry->mc_listeners, as config->cache.listeners */
     struct keyspace *keyspace;   /* NULL without a cache plane */
     struct placement *placement; /* (s) NULL without a cache plane */
     struct misses_box *misses;   /* (s) NULL without a cache plane */

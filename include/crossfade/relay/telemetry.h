@@ -87,6 +87,19 @@ struct tls_cell {
 };
 extern const struct metric tls_metrics[];
 
+/* Cache plane, by listener: who has come in, and who has not. */
+struct mc_listener_cell {
+    counter connections_total;
+    counter strangers;        /* gauge: connected, and without an arm yet */
+    counter refused;          /* no entry of arms matched */
+    counter logins;           /* that were right */
+    counter logins_known;     /* of them: verified before, no hash was made */
+    counter logins_failed;    /* user or password wrong, malformed */
+    counter logins_throttled; /* of them: not looked at, too many failed */
+    counter logins_given_up;  /* closed because nobody logged in in time */
+};
+extern const struct metric mc_listener_metrics[];
+
 /* Web plane, by arm. */
 struct http_arm_cell {
     counter requests;
@@ -132,6 +145,7 @@ struct worker_cell {
     counter turns;
     counter memory_buffers;       /* gauge, bytes */
     counter cache_clients;        /* gauge */
+    counter logins_waiting;       /* gauge: with the login thread */
     counter web_clients;          /* gauge */
     counter web_accepted;
     counter web_refused;          /* over the connection limit, or no descriptors */
@@ -143,6 +157,7 @@ extern const struct metric worker_metrics[];
 struct telemetry {
     uint64_t started; /* wall clock, microseconds */
     struct cells *mc_arms;
+    struct cells *mc_listeners;
     struct cells *mc_servers;
     struct cells *tls; /* named by the listener's address */
     struct cells *http_arms;

@@ -23,6 +23,7 @@
 
 struct loop;
 struct mc_flush_queue;
+struct mc_login_queue;
 struct mc_plane;
 struct http_plane;
 
@@ -49,6 +50,9 @@ struct worker {
     struct mc_flush_queue *flushes; /* wishes for the main thread, and its verdicts */
     void (*ask_main)(struct worker *worker); /* wakes it; set by the owner of the thread */
     int ask_fd;                              /* for that */
+    struct mc_login_queue *logins; /* wishes for the login thread, and its verdicts */
+    void (*ask_login)(struct worker *worker); /* wakes that one, as above */
+    int login_fd;
     struct mc_plane *mc;     /* NULL until a snapshot has a cache plane */
     struct http_plane *http; /* NULL until a snapshot has a web plane */
     uint64_t now;            /* valid if now_valid; use worker_now() */

@@ -217,10 +217,10 @@ Test(checks, clients_of_a_listener_are_known_by_one_thing_each)
                  "cache.listen[0].arm is missing; say whose clients connect here");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { user: x, arm: a } ] }\n", 5, 40,
                  "is never known here, as nobody logs in; give the listener sasl: FILE");
-    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { uid: 7, arm: a } ] }\n", 5, 39,
+    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { uid: 7, arm: a } ] }\n", 5, 40,
                  "is not known of a client on a TCP port");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { executable: /bin/x, arm: a } ] }\n", 5,
-                 46, "is not known of a client on a TCP port");
+                 47, "is not known of a client on a TCP port");
     expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { arm: a } ] }\n", 5, 37,
                  "says nothing about the client; give one of user, certificate, uid");
     expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 7, executable: /x, arm: a } ] }\n",
