@@ -8,6 +8,7 @@ EXTRA_DIST += \
     tests/integration/prometheus.py \
     tests/integration/test_binary.py \
     tests/integration/test_binary_servers.py \
+    tests/integration/test_auth.py \
     tests/integration/test_cache_pressure.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \

@@ -215,7 +215,7 @@ Test(checks, clients_of_a_listener_are_known_by_one_thing_each)
 {
     expect_fault(LISTEN "    - { address: \"h:1\" }\n", 5, 7,
                  "cache.listen[0].arm is missing; say whose clients connect here");
-    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { user: x, arm: a } ] }\n", 5, 40,
+    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { user: x, arm: a } ] }\n", 5, 41,
                  "is never known here, as nobody logs in; give the listener sasl: FILE");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { uid: 7, arm: a } ] }\n", 5, 40,
                  "is not known of a client on a TCP port");
