@@ -33,7 +33,6 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     struct mc_client *client = slab_get(&plane->clients);
     struct worker *worker = plane->worker;
     const struct plan *plan = view->pin->snapshot->plan;
-    unsigned arm = plan->config->cache.listeners[listener].arm;
 
     if (client == NULL) {
         struct stream refused = *stream;

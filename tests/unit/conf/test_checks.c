@@ -217,6 +217,12 @@ Test(checks, clients_of_a_listener_are_known_by_one_thing_each)
                  "cache.listen[0].arm is missing; say whose clients connect here");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { user: x, arm: a } ] }\n", 5, 41,
                  "is never known here, as nobody logs in; give the listener sasl: FILE");
+    expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { certificate: x, arm: a } ] }\n", 5, 48,
+                 "is never known here, as nobody shows one; give the listener tls with client_ca");
+    expect_fault(LISTEN "    - address: \"h:1\"\n"
+                        "      tls: { certificate: /c }\n"
+                        "      arms: [ { certificate: x, arm: a } ]\n",
+                 7, 30, "is never known here, as nobody shows one; give the listener tls with client_ca");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { uid: 7, arm: a } ] }\n", 5, 40,
                  "is not known of a client on a TCP port");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { executable: /bin/x, arm: a } ] }\n", 5,
