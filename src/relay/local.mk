@@ -43,6 +43,7 @@ librelay_a_SOURCES = \
     src/relay/mc_plane.c \
     src/relay/mc_sasl.c \
     src/relay/mc_server.c \
+    src/relay/mc_server_login.c \
     src/relay/mc_stats.c \
     src/relay/mc_text.c \
     src/relay/mc_text_compose.c \

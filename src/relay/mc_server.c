@@ -46,6 +46,7 @@ void mc_connection_init(struct mc_connection *connection, struct mc_server *serv
     connection->stream.fd = -1;
     input_init(&connection->input);
     buffer_init(&connection->output);
+    buffer_init(&connection->login);
     STAILQ_INIT(&connection->ops);
     connection->flush.run = flush_task;
     connection->grave.run = grave_task;
@@ -141,6 +142,8 @@ void mc_server_configure(struct mc_server *server, const struct plan_backend *ba
     server->plane->crowded -= is_crowded(server) ? 1 : 0;
     server->max_waiting = config->max_waiting;
     server->plane->crowded += is_crowded(server) ? 1 : 0;
+    if (!mc_server_set_login(server, config->credentials))
+        log_error("out of memory: memcached server %s keeps its login of before", server->name);
     place(server, &backend->addresses);
     server->drained = backend->drained;
     counter_set(&server->cell->drained, server->drained ? 1 : 0);
@@ -184,6 +187,7 @@ static void disconnect(struct mc_connection *connection)
     }
     input_clear(&connection->input);
     buffer_clear(&connection->output, &worker->buffers);
+    buffer_clear(&connection->login, &worker->buffers);
     connection->state = MC_CLOSED;
     connection->writing = false;
     connection->unsent = NULL;
@@ -291,6 +295,7 @@ void mc_server_destroy(struct mc_server *server)
     LIST_REMOVE(server, link);
     tls_resume_clear(&server->resume);
     tls_context_unref(server->tls);
+    mc_server_forget_login(server);
     free(server->name);
     free(server->host);
     free(server->connections);
@@ -521,7 +526,7 @@ static void connect_failed(struct mc_connection *connection, const char *reason)
         mc_connection_fail(connection, reason, false);
 }
 
-/* Bytes can go both ways. */
+/* Requests can go both ways. */
 static void established(struct mc_connection *connection)
 {
     struct mc_server *server = connection->server;
@@ -537,6 +542,43 @@ static void established(struct mc_connection *connection)
     }
     connection->writing = false;
     worker_defer(worker_of(connection), &connection->flush);
+}
+
+/* As far as it gets without waiting. */
+static void log_in(struct mc_connection *connection)
+{
+    char why[160];
+
+    switch (mc_connection_log_in(connection, why, sizeof(why))) {
+    case STREAM_OK:
+        established(connection);
+        return;
+    case STREAM_AGAIN:
+        if (!watch_stream(&connection->watch, &connection->stream, true,
+                          connection->login.len > 0))
+            mc_connection_fail(connection, "no memory for its events", true);
+        return;
+    case STREAM_CLOSED:
+    case STREAM_FAILED:
+        counter_add(&connection->server->cell->login_failures, 1);
+        mc_connection_fail(connection, why, true);
+        return;
+    }
+}
+
+/* Bytes can go both ways; the server may want to know whose they are. */
+static void reached(struct mc_connection *connection)
+{
+    if (connection->server->login == NULL) {
+        established(connection);
+        return;
+    }
+    connection->state = MC_LOGGING_IN;
+    connection->since = worker_now(worker_of(connection));
+    if (mc_connection_begin_login(connection))
+        log_in(connection);
+    else
+        mc_connection_fail(connection, "out of memory", true);
 }
 
 static void tls_failed(struct mc_connection *connection, const char *why)
@@ -556,7 +598,7 @@ static void shake_hands(struct mc_connection *connection)
             counter_add(&server->cell->tls_handshakes, 1);
             counter_add(&server->cell->tls_resumed, stream_tls_resumed(&connection->stream));
         }
-        established(connection);
+        reached(connection);
         return;
     case STREAM_AGAIN:
         if (!watch_stream(&connection->watch, &connection->stream, true, false))
@@ -703,6 +745,10 @@ static void on_ready(evutil_socket_t fd, short what, void *context)
         shake_hands(connection);
         return;
     }
+    if (connection->state == MC_LOGGING_IN) {
+        log_in(connection);
+        return;
+    }
     what = watch_meaning(&connection->stream, what);
     if (what & EV_WRITE) {
         connection->writing = false;
@@ -728,6 +774,12 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
         if (now > connection->since + server->connect_timeout)
             tls_failed(connection, "no TLS handshake in time");
         break;
+    case MC_LOGGING_IN:
+        if (now > connection->since + server->request_timeout) {
+            counter_add(&server->cell->login_failures, 1);
+            mc_connection_fail(connection, "no answer to its login in time", true);
+        }
+        break;
     case MC_PROBING:
     case MC_READY:
         if (mc_connection_is_late(connection, now)) {
@@ -741,7 +793,7 @@ static void connection_tick(struct mc_connection *connection, uint64_t now)
 static bool is_coming_up(const struct mc_connection *connection)
 {
     return connection->state == MC_CONNECTING || connection->state == MC_HANDSHAKING ||
-           connection->state == MC_PROBING;
+           connection->state == MC_LOGGING_IN || connection->state == MC_PROBING;
 }
 
 /* Has the server find out, by a probe, whether it may be trusted again in that dialect. */

@@ -67,6 +67,7 @@ const struct metric mc_server_metrics[] = {
     COUNTER(mc_server_cell, tls_handshakes, "TLS handshakes with the server that were done."),
     COUNTER(mc_server_cell, tls_resumed, "Handshakes that went on with an earlier session."),
     COUNTER(mc_server_cell, tls_failures, "TLS handshakes with the server that failed."),
+    COUNTER(mc_server_cell, login_failures, "Connections on which the server refused our login."),
     COUNTER(mc_server_cell, timeouts, "Connections closed because a reply did not come in time."),
     COUNTER(mc_server_cell, protocol_errors, "Connections closed because a reply made no sense."),
     COUNTER(mc_server_cell, closed_by_server, "Connections that the server closed."),

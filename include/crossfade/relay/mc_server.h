@@ -7,6 +7,7 @@
  *   closed --request--> connecting --> ready         the first time, and after the server closed it
  *   closed --back-off over--> connecting --> probing (version) --> ready      after a failure
  *   connecting --TLS--> handshaking --> ready or probing                       where servers have TLS
+ *   handshaking --> logging in --> ready or probing                            where they want a login
  *   any --timeout, nonsense, reset--> closed, every operation on it fails; back-off grows
  *
  * Requests of all clients share a connection; they are composed into its output and written once per
@@ -36,7 +37,7 @@
 /* Large values on their way to one server at once; the clients of others wait for their turn. */
 #define MC_UPLOADS_MAX 32u
 
-enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_HANDSHAKING, MC_PROBING, MC_READY };
+enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_HANDSHAKING, MC_LOGGING_IN, MC_PROBING, MC_READY };
 
 struct mc_server;
 
@@ -47,6 +48,7 @@ struct mc_connection {
     struct stream stream;
     struct input input;
     struct buffer output;
+    struct buffer login;    /* what is still to be sent of it; the output waits until it is answered */
     struct mc_op_queue ops; /* sent or composed, in order; without their reply */
     struct mc_op *unsent;   /* the first of them that was composed since the last write, or NULL */
     struct turn_task flush;
@@ -115,6 +117,7 @@ struct mc_server {
     uint64_t connect_timeout;
     uint64_t request_timeout;
     struct mc_trust trust[MC_DIALECTS]; /* by the dialects' index */
+    struct credentials *login; /* for new connections; owned; NULL: the servers want none */
     unsigned down_dialects; /* so many are not trusted */
     unsigned per_dialect; /* connections_per_server */
     unsigned connection_count;
@@ -209,6 +212,19 @@ bool mc_connection_waits_for_value(const struct mc_connection *connection);
 void mc_connection_unstall(struct mc_connection *connection);
 /* Closes the client that has stalled it for too long. */
 void mc_connection_tick_stall(struct mc_connection *connection, uint64_t now);
+
+/*
+ * relay/mc_server_login.c: new connections log in like this from now on; credentials may be NULL. False without
+ * memory: as before.
+ */
+bool mc_server_set_login(struct mc_server *server, const struct credentials *credentials);
+void mc_server_forget_login(struct mc_server *server);
+/* An established connection begins to log in; false without memory. */
+bool mc_connection_begin_login(struct mc_connection *connection) MUST_CHECK;
+/* Sends what there is room for, and reads what came of it. STREAM_OK: logged in; STREAM_FAILED: why[] says
+ * why not. */
+enum stream_verdict mc_connection_log_in(struct mc_connection *connection, char *why,
+                                         size_t why_size) MUST_CHECK;
 
 /* relay/mc_pairing.c: takes the replies out of the input and gives them to the operations. False:
  * the bytes are not what the protocol allows; pairing->why says what. */

@@ -68,6 +68,7 @@ struct mc_server_cell {
     counter tls_handshakes;
     counter tls_resumed;  /* of these: with an earlier session */
     counter tls_failures; /* of the connect_failures: in the handshake */
+    counter login_failures;   /* server_login was refused, or not answered */
     counter timeouts;
     counter protocol_errors; /* doubt: the connection was closed */
     counter closed_by_server;
