@@ -541,6 +541,11 @@ static void established(struct mc_connection *connection)
         return;
     }
     connection->writing = false;
+    /* It was watched for room to write, which there is always when nothing is to be sent. */
+    if (!mc_connection_watch(connection)) {
+        mc_connection_fail(connection, "no memory for its events", true);
+        return;
+    }
     worker_defer(worker_of(connection), &connection->flush);
 }
 
