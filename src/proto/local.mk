@@ -9,6 +9,8 @@ libproto_a_SOURCES = \
     include/crossfade/proto/http1_write.h \
     include/crossfade/proto/mc_auth.h \
     include/crossfade/proto/mc_binary.h \
+    include/crossfade/proto/mc_meta.h \
+    include/crossfade/proto/mc_meta_reply.h \
     include/crossfade/proto/mc_reply.h \
     include/crossfade/proto/mc_request.h \
     src/proto/http1_chunked.c \
@@ -18,6 +20,8 @@ libproto_a_SOURCES = \
     src/proto/http1_write.c \
     src/proto/mc_auth.c \
     src/proto/mc_binary.c \
+    src/proto/mc_meta.c \
+    src/proto/mc_meta_reply.c \
     src/proto/mc_reply.c \
     src/proto/mc_request.c \
     src/proto/control_commands.c \

@@ -15,8 +15,6 @@ static const struct slice bad_delete =
     SLICE_INIT("CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n");
 static const struct slice refused = SLICE_INIT(
     "CLIENT_ERROR this command is refused here: it reaches beyond your own version's keys\r\n");
-static const struct slice no_meta =
-    SLICE_INIT("CLIENT_ERROR the meta protocol is not available in this version\r\n");
 
 struct words {
     struct slice word[WORDS_MAX];
@@ -261,26 +259,12 @@ static enum mc_request_verdict parse_refused(struct slice rest, struct mc_reques
     return MC_REQUEST_OK;
 }
 
+/* The words behind the name are for proto/mc_meta. */
 static enum mc_request_verdict parse_meta(struct slice rest, struct mc_request *request,
                                           struct slice *answer)
 {
-    (void)rest;
-    (void)request;
-    *answer = no_meta;
-    return MC_REQUEST_OK;
-}
-
-/* ms <key> <bytes> <flags>*: its value must not be run as commands, though it is refused. */
-static enum mc_request_verdict parse_meta_set(struct slice rest, struct mc_request *request,
-                                              struct slice *answer)
-{
-    struct words words;
-    uint64_t len;
-
-    split(rest, &words);
-    *answer = no_meta;
-    if (words.count >= 2 && to_unsigned(words.word[1], &len) && len < LENGTH_LIMIT)
-        request->value_len = len + 2;
+    (void)answer;
+    request->keys = rest;
     return MC_REQUEST_OK;
 }
 
@@ -318,12 +302,12 @@ static const struct command commands[] = {
     COMMAND("stats", MC_STATS, parse_stats),
     COMMAND("flush_all", MC_FLUSH_ALL, parse_flush),
     COMMAND("quit", MC_QUIT, parse_bare),
-    COMMAND("mg", MC_REFUSED, parse_meta),
-    COMMAND("ms", MC_REFUSED, parse_meta_set),
-    COMMAND("md", MC_REFUSED, parse_meta),
-    COMMAND("ma", MC_REFUSED, parse_meta),
-    COMMAND("mn", MC_REFUSED, parse_meta),
-    COMMAND("me", MC_REFUSED, parse_meta),
+    COMMAND("mg", MC_META_GET, parse_meta),
+    COMMAND("ms", MC_META_SET, parse_meta),
+    COMMAND("md", MC_META_DELETE, parse_meta),
+    COMMAND("ma", MC_META_ARITHMETIC, parse_meta),
+    COMMAND("mn", MC_META_NOOP, parse_meta),
+    COMMAND("me", MC_META_DEBUG, parse_meta),
     COMMAND("shutdown", MC_REFUSED, parse_refused),
     COMMAND("cache_memlimit", MC_REFUSED, parse_refused),
     COMMAND("slabs", MC_REFUSED, parse_refused),

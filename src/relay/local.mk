@@ -12,6 +12,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_lookup.h \
     include/crossfade/relay/mc_observe.h \
     include/crossfade/relay/mc_login.h \
+    include/crossfade/relay/mc_meta.h \
     include/crossfade/relay/mc_op.h \
     include/crossfade/relay/http_pools.h \
     include/crossfade/relay/http_server.h \
@@ -37,6 +38,9 @@ librelay_a_SOURCES = \
     src/relay/mc_observe.c \
     src/relay/mc_identity.c \
     src/relay/mc_login.c \
+    src/relay/mc_meta.c \
+    src/relay/mc_meta_probe.c \
+    src/relay/mc_meta_replies.c \
     src/relay/mc_op.c \
     src/relay/mc_pairing.c \
     src/relay/mc_patience.c \

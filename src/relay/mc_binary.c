@@ -13,10 +13,7 @@
 /* Longer reasons are cut. */
 #define REASON_MAX 300u
 
-/*
- * What a client hears when a server failed. Of all statuses this one is an error to every client that was tried:
- * 0x05 is a plain "no", and 0x20 and 0x82 as the answer to an INCREMENT end libmemcached 1.1.4's process.
- */
+/* What a client hears when a server failed: clients treat it as "not done, try again". */
 #define FAILURE MC_BINARY_TEMPORARY
 
 static size_t write_reply(char *out, uint8_t opcode, uint32_t opaque, uint16_t status,
@@ -214,14 +211,10 @@ static void binary_fail(struct mc_op *op, struct slice text)
     mc_binary_set_reply(op, FAILURE, text);
 }
 
-/*
- * A quiet get is a miss whatever on_failure says: dalli 3.0 and python-binary-memcached stop reading a
- * get_multi at an error among its hits, and take the replies that they left for those to their next requests.
- */
 static void binary_fail_get(struct mc_op *op)
 {
     op->flags |= MC_OP_STARTED; /* what it gets now is not counted as parked */
-    if ((op->flags & (MC_OP_FAILED | MC_OP_QUIET)) == MC_OP_FAILED)
+    if (op->flags & MC_OP_FAILED)
         mc_binary_set_reply(op, FAILURE, SLICE("a memcached server did not answer"));
     else
         mc_binary_set_miss(op);

@@ -13,6 +13,8 @@
 #define BACK_OFF_MAX SECONDS(10)
 /* A connection that was closed without a fault is opened again after this. */
 #define WARM_PAUSE SECONDS(1)
+/* A server that would rather close than say whether it speaks meta is left alone for that long. */
+#define NO_META SECONDS(10)
 
 static const struct mc_dialect *const dialects[MC_DIALECTS] = { &mc_text, &mc_binary };
 
@@ -179,6 +181,7 @@ static void disconnect(struct mc_connection *connection)
 
     if (connection->state == MC_READY)
         counter_sub(&connection->server->cell->up, 1);
+    connection->meta = MC_META_UNKNOWN;
     mc_connection_unstall(connection);
     unblock_clients(connection);
     if (connection->stream.fd >= 0) {
@@ -541,11 +544,6 @@ static void established(struct mc_connection *connection)
         return;
     }
     connection->writing = false;
-    /* It was watched for room to write, which there is always when nothing is to be sent. */
-    if (!mc_connection_watch(connection)) {
-        mc_connection_fail(connection, "no memory for its events", true);
-        return;
-    }
     worker_defer(worker_of(connection), &connection->flush);
 }
 
@@ -724,12 +722,16 @@ static void read_replies(struct mc_connection *connection)
         return;
     case STREAM_CLOSED:
         counter_add(&server->cell->closed_by_server, 1);
+        if (connection->meta == MC_META_ASKED)
+            server->no_meta_until = worker_now(worker) + NO_META;
         /* An idle connection may be closed; with requests on it, it is a failure. */
         mc_connection_fail(connection, "it closed the connection",
                            !STAILQ_EMPTY(&connection->ops));
         return;
     case STREAM_FAILED:
         counter_add(&server->cell->closed_by_server, 1);
+        if (connection->meta == MC_META_ASKED)
+            server->no_meta_until = worker_now(worker) + NO_META;
         mc_connection_fail(connection, stream_why(&connection->stream, why, sizeof(why)),
                            !STAILQ_EMPTY(&connection->ops));
         return;

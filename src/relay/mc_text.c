@@ -3,6 +3,7 @@
  * or writes keys goes on to a server (relay/mc_text_forward.c), the rest is answered here.
  */
 #include "crossfade/relay/mc_flush.h"
+#include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_stats.h"
 #include "crossfade/relay/mc_text.h"
@@ -137,6 +138,8 @@ static enum mc_step dispatch(struct mc_client *client, const struct mc_request *
     default:
         break;
     }
+    if (mc_verb_is_meta(request->verb))
+        return mc_meta_step(client, request, bytes);
     if (mc_verb_is_storage(request->verb) && request->value_len <= MC_GATHER_MAX &&
         request->value_len <= mc_view_config(client->view)->max_value)
         return storage(client, request, bytes);
@@ -197,9 +200,17 @@ static void text_fail(struct mc_op *op, struct slice text)
     mc_op_set_reply(op, slice_of(line, (size_t)len));
 }
 
+static void text_fail_get(struct mc_op *op)
+{
+    if (op->verb == MC_META_GET)
+        mc_meta_fail_get(op);
+}
+
 static bool text_delete(struct mc_connection *connection, struct mc_op *op,
                         const struct key_place *place, struct slice key)
 {
+    if (mc_verb_is_meta(op->primary->verb) && !keyspace_is_text(key))
+        return mc_meta_compose_delete(connection, op, place, key);
     return mc_connection_line(connection, op, place, key, SLICE("\r\n"));
 }
 
@@ -212,6 +223,7 @@ const struct mc_dialect mc_text = {
     .pair = mc_text_pair,
     .end_get = text_end_get,
     .fail = text_fail,
+    .fail_get = text_fail_get,
     .flushed = text_flushed,
     .compose_delete = text_delete,
 };

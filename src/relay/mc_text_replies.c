@@ -11,6 +11,7 @@
  */
 #include "crossfade/proto/mc_reply.h"
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pairing.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
@@ -220,6 +221,8 @@ enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *p
 
     if (op == NULL && !connection->expect_end)
         return mc_pair_doubt(pairing, "bytes that no request asked for", bytes);
+    if (!connection->expect_end && mc_verb_is_meta(op->verb))
+        return mc_meta_pair(connection, op, pairing);
     if (!connection->expect_end && mc_verb_is_get(op->verb) &&
         mc_reply_hit(bytes, mc_op_wire(op), &reply))
         return take_value(connection, op, &reply, pairing);

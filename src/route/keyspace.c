@@ -197,6 +197,21 @@ static bool is_digest_form(struct slice key)
     return true;
 }
 
+bool keyspace_is_text(struct slice key)
+{
+    for (size_t i = 0; i < key.len; i++)
+        if ((unsigned char)key.data[i] <= ' ' || key.data[i] == '\x7f')
+            return false;
+    return true;
+}
+
+/* A key that only base64 can name, and not with this prefix. */
+static bool is_beyond_base64(const struct key_place *place, struct slice key)
+{
+    return place->wire_len > KEY_BASE64_MAX && place->prefix.len > 0 &&
+           key.len <= KEY_BASE64_MAX && !keyspace_is_text(key);
+}
+
 enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, struct slice key,
                                 struct key_place *place)
 {
@@ -220,7 +235,7 @@ enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, s
     if (place->prefix.len == 0 && is_reserved(keyspace, key)) {
         if (keyspace->reserved_keys == RESERVED_KEYS_REFUSE)
             return KEY_RESERVED;
-    } else if (place->wire_len > KEY_MAX) {
+    } else if (place->wire_len > KEY_MAX || is_beyond_base64(place, key)) {
         if (keyspace->refuse_long)
             return KEY_TOO_LONG;
     } else if (!is_digest_form(key)) {

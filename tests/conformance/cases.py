@@ -313,7 +313,6 @@ NO_FLUSHES = [b"flush_all x\r\n", b"flush_all 1x\r\n", b"flush_all x noreply\r\n
 # Patterns of both replies; ANY: memcached does not come to be asked.
 Different = collections.namedtuple("Different", "data memcached ours why")
 REFUSED = rb"CLIENT_ERROR this command is refused here: [^\r\n]*\r\n"
-META = rb"CLIENT_ERROR the meta protocol is not available in this version\r\n"
 BAD = rb"CLIENT_ERROR bad command line format\r\n"
 ANY = None
 
@@ -327,9 +326,6 @@ def different():
         yield Different(line + b"\r\n", ANY, REFUSED, far)
     for line in [b"stats cachedump 1 0", b"stats detail on", b"stats detail dump", b"stats reset"]:
         yield Different(line + b"\r\n", ANY, rb"(CLIENT_ERROR [^\r\n]*|RESET)\r\n", far)
-    for line in [b"mn", b"mg a v", b"md zz", b"ma n", b"me a"]:
-        yield Different(line + b"\r\n", ANY, META, "comes in a later version")
-    yield Different(b"ms a 5\r\nhello\r\n", rb"HD\r\n", META, "as above; its value is swallowed")
     # memcached cuts the length to 32 bits: 4294967301 is 5 to it.
     for length in [b"4294967301", b"-4294967291"]:
         yield Different(b"set a 0 0 " + length + b"\r\nhello\r\n", rb"STORED\r\n", BAD + rb"ERROR\r\n",

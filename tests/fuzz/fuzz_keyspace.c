@@ -43,7 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     switch (keyspace_place(keyspace, arm, key, &place)) {
     case KEY_TOO_LONG:
         ensure(key.len > KEY_MAX || (config.cache.long_keys == LONG_KEYS_REFUSE &&
-                                     place.prefix.len + key.len > KEY_MAX));
+                                     place.prefix.len + key.len > KEY_MAX) ||
+               (config.cache.long_keys == LONG_KEYS_REFUSE && !keyspace_is_text(key) &&
+                place.prefix.len + key.len > KEY_BASE64_MAX));
         break;
     case KEY_LOOKUP:
         ensure(slice_starts(key, SLICE(LOOKUP_PREFIX)));
@@ -54,6 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case KEY_OK:
         ensure(place.wire_len > place.prefix.len && place.wire_len <= KEY_MAX);
+        /* Whatever base64 can name by itself it can name here, or it is text. */
+        ensure(place.hashed || keyspace_is_text(key) || key.len > KEY_BASE64_MAX ||
+               place.wire_len <= KEY_BASE64_MAX);
         wire[place.wire_len] = '\r';
         keyspace_compose(&place, key, wire);
         ensure(wire[place.wire_len] == '\r');

@@ -52,6 +52,11 @@ tests_fuzz_fuzz_mc_binary_SOURCES = tests/fuzz/fuzz_mc_binary.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_mc_binary_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_mc_binary_LDADD = $(UNIT_LIBS_proto)
 
+check_PROGRAMS += tests/fuzz/fuzz_mc_meta
+tests_fuzz_fuzz_mc_meta_SOURCES = tests/fuzz/fuzz_mc_meta.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_mc_meta_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_mc_meta_LDADD = $(UNIT_LIBS_proto)
+
 check_PROGRAMS += tests/fuzz/fuzz_keyspace
 tests_fuzz_fuzz_keyspace_SOURCES = tests/fuzz/fuzz_keyspace.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_keyspace_LDFLAGS = $(FUZZ_LINK)

@@ -40,6 +40,13 @@ enum mc_verb {
     MC_STATS,
     MC_FLUSH_ALL,
     MC_QUIT,
+    MC_META_GET, /* mg; request->keys is the rest of the line, for proto/mc_meta */
+    MC_META_SET,
+    MC_META_DELETE,
+    MC_META_ARITHMETIC,
+    MC_META_DEBUG,
+    MC_META_NOOP,
+    MC_META_PROBE, /* no client's: does this server speak meta? */
     MC_REFUSED, /* commands that would reach beyond the client's own arm, or are not available */
 };
 
@@ -85,7 +92,11 @@ bool mc_request_next_key(struct slice *keys, struct slice *key);
 struct slice mc_verb_name(enum mc_verb verb);
 static inline bool mc_verb_is_get(enum mc_verb verb)
 {
-    return verb <= MC_GATS;
+    return verb <= MC_GATS || verb == MC_META_GET;
+}
+static inline bool mc_verb_is_meta(enum mc_verb verb)
+{
+    return verb >= MC_META_GET && verb <= MC_META_PROBE;
 }
 static inline bool mc_verb_is_storage(enum mc_verb verb)
 {

@@ -34,6 +34,7 @@ struct mc_plane {
     uint64_t command;               /* one more with each that is taken from a client */
     unsigned crowded;               /* servers that take no more commands (cache.max_waiting) */
     uint64_t next_batch;            /* for gat, whose keys share a command only with their own */
+    uint32_t next_mark;             /* for the requests of the meta protocol */
     uint16_t next_affinity;
     struct mc_op_queue flushing;    /* flush_all, waiting for the main thread, in order */
     uint64_t flushes_collected;     /* verdicts handed out */

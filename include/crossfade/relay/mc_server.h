@@ -39,6 +39,9 @@
 
 enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_HANDSHAKING, MC_LOGGING_IN, MC_PROBING, MC_READY };
 
+/* Whether the server at the other end speaks meta (relay/mc_meta.h). */
+enum mc_meta_state { MC_META_UNKNOWN, MC_META_ASKED, MC_META_SPOKEN, MC_META_NOT_SPOKEN };
+
 struct mc_server;
 
 struct mc_connection {
@@ -62,6 +65,9 @@ struct mc_connection {
     /* A value that streams: when it last moved by a good part, and what moved since (mc_patience.c). */
     uint64_t pace_at;
     size_t pace_bytes;
+    enum mc_meta_state meta;
+    uint8_t meta_lines; /* of the answer to our question */
+    bool meta_swallows; /* the first of them refused the command and took its value */
     /* The get that is being composed: */
     struct mc_op *batch_last; /* its last key so far; NULL: none is open */
     uint64_t batch_id;
@@ -116,6 +122,7 @@ struct mc_server {
     LIST_ENTRY(mc_server) link;
     uint64_t connect_timeout;
     uint64_t request_timeout;
+    uint64_t no_meta_until; /* it closed a connection when asked for meta: not to be asked before */
     struct mc_trust trust[MC_DIALECTS]; /* by the dialects' index */
     struct credentials *login; /* for new connections; owned; NULL: the servers want none */
     unsigned down_dialects; /* so many are not trusted */

@@ -12,6 +12,9 @@
  * A key that would pass 250 bytes with its prefix is replaced (long_keys: hash) by
  * "<prefix>#<43 characters: SHA-256 of the client's key, base64url>". A short key that has the form
  * '#' + 43 such characters itself is hashed too, so that no client can name another key's digest.
+ * The same goes for a key that no text line can hold, which the meta protocol names in base64, when it
+ * passes 250 characters in base64 with its prefix and does not without: in every protocol, so that they
+ * all name one entry.
  *
  * Keys under LOOKUP_PREFIX are no entries at all: the daemon answers them itself (relay/mc_lookup.h).
  */
@@ -26,6 +29,8 @@
 #include <stdint.h>
 
 #define KEY_MAX 250u
+/* Bytes that make at most KEY_MAX characters in base64. */
+#define KEY_BASE64_MAX (KEY_MAX / 4u * 3u)
 #define LOOKUP_PREFIX "__crossfade__/"
 
 struct keyspace;
@@ -56,6 +61,9 @@ void keyspace_destroy(struct keyspace *keyspace);
 /* One pass over the key: rule, reserved form, length. The key is not empty. Allocates nothing. */
 enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, struct slice key,
                                 struct key_place *place) MUST_CHECK;
+
+/* May the key stand in a text line as it is? */
+bool keyspace_is_text(struct slice key);
 
 /* Writes the wire key, place->wire_len bytes, to out. */
 void keyspace_compose(const struct key_place *place, struct slice key, char *out);

@@ -11,6 +11,8 @@ tests_unit_test_proto_SOURCES = \
     tests/unit/proto/test_manual.c \
     tests/unit/proto/test_mc_auth.c \
     tests/unit/proto/test_mc_binary.c \
+    tests/unit/proto/test_mc_meta.c \
+    tests/unit/proto/test_mc_meta_reply.c \
     tests/unit/proto/test_mc_reply.c \
     tests/unit/proto/test_mc_request.c
 tests_unit_test_proto_CPPFLAGS = $(AM_CPPFLAGS) -DMANUALS=\"$(top_srcdir)/doc\"

@@ -213,10 +213,22 @@ Test(mc_request, numbers_are_passed_on_short)
     cr_assert_eq(parsed.verdict, MC_REQUEST_ERROR, "a number has at most 32 bytes");
 }
 
-Test(mc_request, a_refused_meta_set_says_how_much_to_swallow)
+Test(mc_request, leaves_the_words_of_a_meta_command_to_others)
 {
-    struct parsed parsed = PARSE("ms key 5 T0\r\n");
-    cr_assert_eq(parsed.verdict, MC_REQUEST_OK);
-    cr_assert_eq(parsed.request.verb, MC_REFUSED);
-    cr_assert_eq(parsed.request.value_len, 7);
+    static const struct {
+        const char *line;
+        enum mc_verb verb;
+    } meta[] = {
+        { "mg key v\r\n", MC_META_GET },        { "ms key 5 T0\r\n", MC_META_SET },
+        { "md key q\n", MC_META_DELETE },        { "ma key\r\n", MC_META_ARITHMETIC },
+        { "me key\r\n", MC_META_DEBUG },        { " mn\r\n", MC_META_NOOP },
+    };
+
+    for (size_t i = 0; i < sizeof(meta) / sizeof(meta[0]); i++) {
+        struct parsed parsed = parse(meta[i].line, strlen(meta[i].line));
+        cr_assert_eq(parsed.verdict, MC_REQUEST_OK);
+        cr_assert_eq(parsed.request.verb, meta[i].verb, "%s", meta[i].line);
+        cr_assert(mc_verb_is_meta(parsed.request.verb));
+    }
+    cr_assert(slice_equal(PARSE("ms key 5 T0\r\n").request.keys, SLICE(" key 5 T0")));
 }

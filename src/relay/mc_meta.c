@@ -1,0 +1,462 @@
+/*
+ * Meta commands on the client's side: what becomes of each, and the line for the server. What a command
+ * means for the other arms is said by a classic verb:
+ *
+ *   ms              set; with C a cas, unless it answers a win (W) of its own arm: then a fill
+ *   ms ME MA MP MR  add, append, prepend, replace
+ *   md, ma          delete, incr; a delete too where md only marks an item as stale (I): what the other arms
+ *                   have is older than that
+ */
+#include "crossfade/proto/mc_meta_reply.h"
+#include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_lookup.h"
+#include "crossfade/relay/mc_meta.h"
+#include "crossfade/relay/mc_observe.h"
+#include "crossfade/relay/mc_text.h"
+
+#include <stdio.h>
+
+static const struct slice bad_chunk = SLICE_INIT("CLIENT_ERROR bad data chunk\r\n");
+static const struct slice bad_format = SLICE_INIT("CLIENT_ERROR bad command line format\r\n");
+static const struct slice reserved = SLICE_INIT(
+    "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
+    "entry\r\n");
+static const struct slice guarded = SLICE_INIT("CLIENT_ERROR " MC_GUARDED "\r\n");
+static const struct slice lookup_refused = SLICE_INIT("CLIENT_ERROR " MC_LOOKUP_REFUSED "\r\n");
+
+/* One command on its way. */
+struct command {
+    const struct mc_request *request;
+    struct mc_meta meta;
+    struct slice key;   /* the client's, its bytes */
+    struct slice value; /* of ms, with its line end, if all of it is here; else empty */
+    struct key_place place;
+    bool base64;    /* the server's key goes out in base64 */
+    bool too_large; /* the ms is refused, and what goes out is the md of the old value */
+    char decoded[MC_KEY_MAX];
+};
+
+/* -- Answers from here ------------------------------------------------------------------------- */
+
+/* Errors are not quiet. */
+static enum mc_step refuse(struct mc_client *client, struct slice answer)
+{
+    counter_add(&client->cell->refused, 1);
+    return mc_client_answer(client, answer) ? MC_STEP_ON : MC_STEP_CLOSE;
+}
+
+static struct mc_meta_echo echo_of(const struct command *command)
+{
+    return (struct mc_meta_echo){ .key = command->key,
+                                  .opaque = command->meta.opaque,
+                                  .letters = slice_of(command->meta.letters, command->meta.flag_count),
+                                  .base64 = command->meta.base64,
+                                  .quiet = command->meta.quiet };
+}
+
+/* A key that only this daemon knows. */
+static enum mc_step answer_lookup(struct mc_client *client, const struct command *command)
+{
+    struct mc_meta_echo echo = echo_of(command);
+    char text[MC_META_HEAD_MAX + MC_LOOKUP_MAX + 2];
+    struct mc_lookup lookup;
+    size_t len;
+
+    if (command->request->verb == MC_META_DEBUG)
+        return mc_client_answer(client, SLICE("EN\r\n")) ? MC_STEP_ON : MC_STEP_CLOSE;
+    if (command->request->verb != MC_META_GET)
+        return refuse(client, lookup_refused);
+    if (command->meta.overlong)
+        return refuse(client, SLICE(MC_META_OVERLONG));
+    if (!mc_lookup(client, command->key, &lookup)) {
+        if (echo.quiet)
+            return MC_STEP_ON;
+        len = mc_meta_miss_write(&echo, text);
+    } else {
+        len = mc_meta_hit_write(&command->meta, &echo, lookup.len, lookup.cas, text);
+        if (command->meta.wants_value) {
+            memcpy(text + len, lookup.value, lookup.len);
+            memcpy(text + len + lookup.len, "\r\n", 2);
+            len += lookup.len + 2;
+        }
+    }
+    return mc_client_answer(client, slice_of(text, len)) ? MC_STEP_ON : MC_STEP_CLOSE;
+}
+
+static enum mc_step refuse_key(struct mc_client *client, const struct command *command,
+                               enum key_verdict verdict)
+{
+    if (verdict == KEY_LOOKUP)
+        return answer_lookup(client, command);
+    return refuse(client, verdict == KEY_RESERVED ? reserved : bad_format);
+}
+
+static enum mc_step refuse_server(struct mc_client *client, const struct mc_server *server)
+{
+    char text[200];
+    int len = snprintf(text, sizeof(text),
+                       "SERVER_ERROR memcached server %.64s does not speak the meta protocol\r\n",
+                       server->name);
+
+    ensure(len > 0 && (size_t)len < sizeof(text));
+    counter_add(&client->cell->failed, 1);
+    return mc_client_answer(client, slice_of(text, (size_t)len)) ? MC_STEP_ON : MC_STEP_CLOSE;
+}
+
+/* -- To a server ------------------------------------------------------------------------------- */
+
+static size_t aligned(size_t n)
+{
+    return (n + _Alignof(struct mc_meta_note) - 1) & ~(_Alignof(struct mc_meta_note) - 1);
+}
+
+/* Gives the operation its wire key and what it needs to answer. */
+static bool take_note(struct mc_op *op, const struct key_place *place, struct slice key,
+                      const struct mc_meta *meta, uint32_t mark)
+{
+    size_t head = offsetof(struct mc_meta_note, bytes);
+    struct slice opaque = meta->overlong ? slice_of(NULL, 0) : meta->opaque;
+    size_t len = head + place->wire_len + opaque.len + meta->flag_count;
+    struct chunk *chunk =
+        buffer_pool_append_chunk(&op->plane->worker->buffers, len + _Alignof(struct mc_meta_note));
+    struct mc_meta_note *note;
+    char *bytes;
+
+    if (chunk == NULL || !mc_op_keep_key(op, place, key))
+        return false;
+    chunk->used = aligned(chunk->used);
+    note = (struct mc_meta_note *)(void *)(chunk->data + chunk->used);
+    *note = (struct mc_meta_note){ .mark = mark,
+                                   .opaque_len = (uint8_t)opaque.len,
+                                   .letters_len = (uint8_t)meta->flag_count,
+                                   .marked = meta->marked,
+                                   .base64 = meta->base64,
+                                   .quiet = meta->quiet,
+                                   .overlong = meta->overlong,
+                                   .with_value = meta->wants_value && !meta->overlong,
+                                   .with_cas = meta->has_cas,
+                                   .touches = meta->touches,
+                                   .decrements = meta->mode == 'D' || meta->mode == '-' };
+    bytes = chunk->data + chunk->used + head;
+    keyspace_compose(place, key, bytes);
+    if (opaque.len > 0)
+        memcpy(bytes + place->wire_len, opaque.data, opaque.len);
+    memcpy(bytes + place->wire_len + opaque.len, meta->letters, meta->flag_count);
+    op->wire = bytes;
+    op->wire_len = (uint8_t)place->wire_len;
+    op->prefix_len = (uint8_t)place->prefix.len;
+    op->wire_chunk = chunk_ref(chunk);
+    chunk->used += len;
+    return true;
+}
+
+/* The line goes into the connection's output, which takes the operation over. */
+static bool compose(struct mc_connection *connection, struct mc_op *op, struct slice line)
+{
+    mc_connection_close_batch(connection);
+    if (!buffer_append_copy(&connection->output, &connection->server->plane->worker->buffers,
+                            line.data, line.len))
+        return false;
+    mc_connection_enqueue(connection, op);
+    return true;
+}
+
+bool mc_meta_compose_delete(struct mc_connection *connection, struct mc_op *op,
+                            const struct key_place *place, struct slice key)
+{
+    struct mc_meta meta = { .marked = true };
+    char line[MC_META_LINE_MAX];
+    uint32_t mark = connection->server->plane->next_mark++;
+    bool base64 = !place->hashed;
+    size_t len;
+
+    op->verb = MC_META_DELETE;
+    if (!take_note(op, place, key, &meta, mark))
+        return false;
+    meta.flags = base64 ? SLICE("b") : slice_of(NULL, 0);
+    len = mc_meta_write(MC_META_DELETE, &meta, mc_op_wire(op), base64, mark, line);
+    return compose(connection, op, slice_of(line, len));
+}
+
+/* What the command does, but for a set that may answer a win. */
+static enum mc_verb classic_verb(const struct command *command)
+{
+    if (command->request->verb == MC_META_ARITHMETIC)
+        return MC_INCR;
+    if (command->request->verb == MC_META_DELETE || command->too_large)
+        return MC_DELETE;
+    switch (command->meta.mode) {
+    case '\0':
+    case 'S':
+        return command->meta.has_cas ? MC_CAS : MC_SET;
+    case 'E':
+        return MC_ADD;
+    case 'A':
+        return MC_APPEND;
+    case 'P':
+        return MC_PREPEND;
+    default:
+        return MC_REPLACE;
+    }
+}
+
+/* What it means for the other arms. A win stands in the memory of misses twice: as a miss, and as what a
+ * cas may answer, too. */
+static enum mc_verb effect_of(struct mc_client *client, const struct command *command,
+                              const struct mc_op *op)
+{
+    enum mc_verb verb = classic_verb(command);
+    char record[MC_META_WIN_MAX];
+
+    if ((verb == MC_SET || verb == MC_CAS) && mc_has_others(client, &command->place) &&
+        misses_take(mc_client_plan(client)->misses->misses, mc_meta_win(mc_op_wire(op), record),
+                    worker_now(client->plane->worker)))
+        return MC_SET;
+    return verb;
+}
+
+/* For what is learnt from the traffic. */
+static void observe(struct mc_client *client, const struct command *command)
+{
+    const struct mc_meta *meta = &command->meta;
+    struct slice bytes = input_bytes(&client->input);
+    size_t line_len = command->request->line_len;
+    struct mc_written written = { .verb = classic_verb(command),
+                                  .flags = meta->client_flags,
+                                  .exptime = meta->exptime,
+                                  .whole = command->value.len > 0 };
+
+    if (command->request->verb == MC_META_GET) {
+        mc_observe_read(client, command->key);
+        return;
+    }
+    if (written.whole)
+        written.value = slice_of(command->value.data, command->value.len - 2);
+    else if (command->request->verb == MC_META_SET)
+        written.value = slice_of(bytes.data + line_len, bytes.len - line_len);
+    mc_observe_write(client, &command->place, command->key, &written);
+}
+
+static void count(struct mc_client *client, const struct command *command)
+{
+    struct mc_arm_cell *cell = client->cell;
+
+    switch (command->request->verb) {
+    case MC_META_GET:
+        counter_add(&cell->gets, 1);
+        if (command->meta.touches)
+            counter_add(&cell->touches, 1);
+        break;
+    case MC_META_SET:
+        mc_count_command(cell, MC_SET);
+        break;
+    case MC_META_DELETE:
+        mc_count_command(cell, MC_DELETE);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The line, the value if it is here, and what the other arms have to hear. */
+static enum mc_step dispatch(struct mc_client *client, struct mc_connection *connection,
+                             struct mc_op *op, const struct command *command, struct slice line)
+{
+    enum mc_verb verb = command->request->verb;
+
+    if (!compose(connection, op, line)) {
+        mc_op_part_failed(op, "out of memory");
+        return MC_STEP_CLOSE;
+    }
+    if (command->value.len > 0 && !command->too_large &&
+        !mc_connection_value(connection, client->input.chunk, command->value)) {
+        /* Half a command is composed: the connection cannot be used any more. */
+        mc_connection_fail(connection, "out of memory", false);
+        return MC_STEP_CLOSE;
+    }
+    mc_client_hold_back(client, connection);
+    if (verb != MC_META_GET && verb != MC_META_DEBUG)
+        mc_invalidate_others(client, connection, op, &command->place,
+                             effect_of(client, command, op), command->key);
+    return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
+}
+
+/* A new operation for the command, in its place in line. NULL without memory. */
+static struct mc_op *expect(struct mc_client *client, const struct command *command, uint32_t mark)
+{
+    static const struct mc_meta deletion = { .marked = true };
+    const struct mc_meta *meta = command->too_large ? &deletion : &command->meta;
+    enum mc_verb verb = command->too_large ? MC_META_DELETE : command->request->verb;
+    struct mc_op *op = mc_client_op(client, verb);
+
+    if (op == NULL)
+        return NULL;
+    if (!take_note(op, &command->place, command->key, meta, mark)) {
+        mc_op_free(op);
+        return NULL;
+    }
+    if (command->too_large) {
+        op->flags |= MC_OP_TOO_LARGE;
+        counter_add(&client->cell->refused, 1);
+    }
+    if (verb == MC_META_GET && mc_tracks_misses(client, &command->place))
+        op->flags |= MC_OP_TRACK;
+    mc_client_expect(client, op);
+    return op;
+}
+
+static size_t write_line(const struct command *command, const struct mc_op *op, uint32_t mark,
+                         char *line)
+{
+    static const struct slice base64 = SLICE_INIT("b");
+    struct mc_meta deletion = { .marked = true };
+
+    if (!command->too_large)
+        return mc_meta_write(command->request->verb, &command->meta, mc_op_wire(op),
+                             command->base64, mark, line);
+    if (command->base64)
+        deletion.flags = base64;
+    return mc_meta_write(MC_META_DELETE, &deletion, mc_op_wire(op), command->base64, mark, line);
+}
+
+/* The command is well-formed and may be sent. `upload`: its value streams. */
+static enum mc_step forward(struct mc_client *client, const struct command *command, bool upload)
+{
+    struct mc_server *server =
+        client->view->servers[placement_server(mc_client_plan(client)->placement, command->key)];
+    struct mc_connection *connection =
+        upload ? mc_server_upload(server, client)
+               : mc_server_connection(server, &mc_text, client->affinity);
+    uint32_t mark = client->plane->next_mark;
+    char line[MC_META_LINE_MAX];
+    struct mc_op *op;
+    size_t len;
+
+    if (connection != NULL) {
+        switch (mc_meta_ask(client, connection)) {
+        case MC_META_UNKNOWN:
+        case MC_META_ASKED:
+            return MC_STEP_STOP;
+        case MC_META_NOT_SPOKEN:
+            if (upload)
+                mc_server_upload_done(connection, false);
+            return refuse_server(client, server);
+        case MC_META_SPOKEN:
+            break;
+        }
+    }
+    client->plane->next_mark++;
+    if (command->request->verb != MC_META_DEBUG && mc_observe_due(client->plane))
+        observe(client, command);
+    count(client, command);
+    op = expect(client, command, mark);
+    if (op == NULL)
+        return MC_STEP_CLOSE;
+    if (connection == NULL) {
+        mc_op_fail_here(op, server);
+        return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
+    }
+    len = write_line(command, op, mark, line);
+    if (upload) {
+        client->upload = connection;
+        client->upload_left = command->meta.value_len + 2;
+    }
+    return dispatch(client, connection, op, command, slice_of(line, len));
+}
+
+/* A value that streams is judged by its first bytes: are they here? */
+static bool beginning_of(struct mc_client *client, const struct command *command,
+                         struct slice *beginning)
+{
+    struct slice bytes = input_bytes(&client->input);
+    size_t line_len = command->request->line_len;
+
+    if (command->value.len > 0) {
+        *beginning = slice_of(command->value.data, command->value.len - 2);
+        return true;
+    }
+    *beginning = slice_of(bytes.data + line_len, bytes.len - line_len);
+    if (beginning->len >= VALUE_GUARD_BYTES)
+        return true;
+    client->need = line_len + VALUE_GUARD_BYTES;
+    return false;
+}
+
+static bool is_guarded(struct mc_client *client, const struct command *command,
+                       struct slice beginning)
+{
+    char mode = command->meta.mode;
+    enum mc_verb verb = mode == 'A' ? MC_APPEND : mode == 'P' ? MC_PREPEND : MC_SET;
+
+    return mc_is_guarded(client, &command->place, verb, command->meta.client_flags, beginning);
+}
+
+/* The key decides; MC_STEP_ON: the line, and the value if it is here, are done with. */
+static enum mc_step judge(struct mc_client *client, struct command *command)
+{
+    struct mc_meta *meta = &command->meta;
+    bool set = command->request->verb == MC_META_SET;
+    struct slice beginning = slice_of(NULL, 0);
+    enum key_verdict verdict;
+    bool upload;
+
+    command->key = mc_meta_key(meta, command->decoded);
+    verdict = keyspace_place(mc_client_plan(client)->keyspace, client->arm, command->key,
+                             &command->place);
+    if (verdict != KEY_OK)
+        return refuse_key(client, command, verdict);
+    /* A key that does not fit in base64 is text, or a digest. */
+    command->base64 = meta->base64 && !command->place.hashed &&
+                      MC_BASE64_LENGTH(command->place.wire_len) <= KEY_MAX;
+    command->too_large = set && meta->value_len > mc_view_config(client->view)->max_value;
+    upload = set && !command->too_large && command->value.len == 0;
+    /* It goes another way than what came before and must not overtake it. */
+    if (upload && mc_upload_waits(client, command->key))
+        return MC_STEP_STOP;
+    if (set && command->place.guard && !command->too_large) {
+        if (!beginning_of(client, command, &beginning))
+            return MC_STEP_MORE;
+        if (is_guarded(client, command, beginning))
+            return mc_client_answer(client, guarded) ? MC_STEP_ON : MC_STEP_CLOSE;
+    }
+    return forward(client, command, upload);
+}
+
+enum mc_step mc_meta_step(struct mc_client *client, const struct mc_request *request,
+                          struct slice bytes)
+{
+    struct command command = { .request = request };
+    enum mc_meta_verdict verdict = MC_META_OK;
+    struct slice answer;
+    enum mc_step step;
+    size_t len = 0; /* of the value and its line end */
+
+    if (request->verb == MC_META_NOOP) {
+        input_consume(&client->input, request->line_len);
+        return mc_client_answer(client, SLICE("MN\r\n")) ? MC_STEP_ON : MC_STEP_CLOSE;
+    }
+    verdict = mc_meta_parse(request->verb, request->keys, &command.meta, &answer);
+    if (request->verb == MC_META_SET && verdict != MC_META_REFUSED)
+        len = (size_t)command.meta.value_len + 2;
+    if (verdict == MC_META_OK && len > 0 && len - 2 <= MC_GATHER_MAX &&
+        len - 2 <= mc_view_config(client->view)->max_value) {
+        if (bytes.len < request->line_len + len) {
+            client->need = request->line_len + len;
+            return MC_STEP_MORE;
+        }
+        command.value = slice_of(bytes.data + request->line_len, len);
+        if (memcmp(command.value.data + len - 2, "\r\n", 2) != 0) {
+            /* memcached has looked at the flags before. */
+            struct slice fault = mc_meta_fault(request->verb, &command.meta);
+            verdict = MC_META_SWALLOW;
+            answer = fault.len > 0 ? fault : bad_chunk;
+        }
+    }
+    step = verdict == MC_META_OK ? judge(client, &command) : refuse(client, answer);
+    if (step != MC_STEP_ON)
+        return step;
+    input_consume(&client->input, request->line_len);
+    if (client->upload_left == 0)
+        client->swallow = len;
+    return MC_STEP_ON;
+}
