@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "crossfade/app/app.h"
 
 #include "crossfade/app/privileges.h"
@@ -5,6 +7,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +18,9 @@
 /* How often a graceful stop looks whether the last client is gone. */
 static const struct timeval progress_interval = { .tv_usec = 20000 };
 static const struct timeval settle_interval = { .tv_sec = 3 };
+
+/* So many TLS connections at once, about 4 MB, are a burst when half of them are gone. */
+#define TLS_BURST 256u
 
 static void begin_stop(struct app *app, uint64_t drain);
 
@@ -126,6 +132,26 @@ static bool host_drain(void *context, const char *server, bool drain, char *text
     return serving_drain(context, server, drain, text, size);
 }
 
+/*
+ * What OpenSSL held for connections that are gone stays with malloc. After a burst it goes back to the
+ * system; that takes some milliseconds, for which handshakes wait, and is therefore not done more often.
+ */
+static void give_memory_back(struct app *app)
+{
+    uint64_t open = 0;
+
+    for (unsigned i = 0; i < cells_count(app->telemetry->tls); i++)
+        open += cells_sum(app->telemetry->tls, i, offsetof(struct tls_cell, connections));
+    if (open > app->tls_peak)
+        app->tls_peak = open;
+    if (app->tls_peak < TLS_BURST || open > app->tls_peak / 2)
+        return;
+    app->tls_peak = open;
+#ifdef HAVE_MALLOC_TRIM
+    (void)malloc_trim(0);
+#endif
+}
+
 static void on_settle(evutil_socket_t fd, short what, void *context)
 {
     struct app *app = context;
@@ -134,6 +160,7 @@ static void on_settle(evutil_socket_t fd, short what, void *context)
     (void)what;
     if (app->rollout != NULL)
         (void)rollout_settle(app->rollout);
+    give_memory_back(app);
 }
 
 static void stop_now(struct app *app)

@@ -40,6 +40,7 @@ struct app {
     struct event *signals[4];
     struct event *deadline; /* of a graceful stop */
     struct event *progress; /* looks whether the workers have ended */
+    uint64_t tls_peak;      /* connections, since memory was given back */
     struct event *settle;   /* tries again to save what the disk has refused */
     bool draining;
     bool stopping;
