@@ -317,11 +317,13 @@ static bool merge_group(struct families *families, enum taking taking)
     merged.merged = true;
     text = text_of(&merged);
     take_out(families, patterns[which].entry);
-    for (unsigned i = families->count; i-- > 0;)
-        if (!is_frequent(families, i) && matches(text, text_of(&families->entries[i]))) {
+    for (unsigned i = families->count; i-- > 0;) {
+        struct slice other = text_of(&families->entries[i]);
+        if (slice_equal(text, other) || (!is_frequent(families, i) && matches(text, other))) {
             add_stats(&merged, &families->entries[i]);
             take_out(families, i);
         }
+    }
     families->hashes[families->count] = hash_text(text);
     families->entries[families->count++] = merged;
     return true;

@@ -81,3 +81,8 @@ check_PROGRAMS += tests/fuzz/fuzz_users
 tests_fuzz_fuzz_users_SOURCES = tests/fuzz/fuzz_users.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_users_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_users_LDADD = $(UNIT_LIBS_conf)
+
+check_PROGRAMS += tests/fuzz/fuzz_families
+tests_fuzz_fuzz_families_SOURCES = tests/fuzz/fuzz_families.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_families_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_families_LDADD = $(UNIT_LIBS_route)
