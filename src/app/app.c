@@ -117,6 +117,11 @@ static void on_flush_due(evutil_socket_t fd, short what, void *context)
     serving_flush_due(context);
 }
 
+static bool host_clients(void *context, mc_census_each each, void *each_context)
+{
+    return serving_clients(context, each, each_context);
+}
+
 static bool host_seen(void *context, struct families *into)
 {
     return serving_seen(context, into);
@@ -286,6 +291,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         .flush = host_flush,
         .drain = host_drain,
         .seen = host_seen,
+        .clients = host_clients,
     };
     unsigned workers = config->process.workers;
     uint64_t generations[CONFIG_ARMS_MAX];

@@ -38,6 +38,15 @@ static bool all_have_shown(const struct app *app, uint64_t unused)
     return true;
 }
 
+static bool all_have_counted(const struct app *app, uint64_t unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < app->worker_count; i++)
+        if (worker_thread_census(&app->workers[i]) == NULL && !atomic_load(&app->workers[i].ended))
+            return false;
+    return true;
+}
+
 static bool wait_for_workers(struct app *app, worker_condition condition, uint64_t what)
 {
     struct timespec until;
@@ -209,6 +218,23 @@ void serving_flush_due(struct app *app)
         return;
     }
     wait_for_due(app);
+}
+
+bool serving_clients(struct app *app, mc_census_each each, void *context)
+{
+    bool asked = true;
+    bool counted;
+
+    for (unsigned i = 0; i < app->worker_count; i++)
+        asked = worker_thread_ask_census(&app->workers[i]) && asked;
+    counted = asked && wait_for_workers(app, all_have_counted, 0);
+    for (unsigned i = 0; i < app->worker_count; i++) {
+        const struct mc_census *census = worker_thread_census(&app->workers[i]);
+        if (counted && census != NULL)
+            each(context, i, census);
+        worker_thread_forget_census(&app->workers[i]);
+    }
+    return counted;
 }
 
 struct report {

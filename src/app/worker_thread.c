@@ -150,6 +150,18 @@ static void give_seen(struct worker_thread *thread)
     tell(thread);
 }
 
+static void give_census(struct worker_thread *thread)
+{
+    uint64_t asked = atomic_load(&thread->census_asked);
+
+    if (asked == atomic_load(&thread->census_given))
+        return;
+    if (thread->worker.mc != NULL)
+        mc_census_take(thread->worker.mc, thread->census);
+    atomic_store(&thread->census_given, asked);
+    tell(thread);
+}
+
 static size_t client_count(const struct worker *worker)
 {
     return (worker->mc != NULL ? mc_plane_clients(worker->mc) : 0) +
@@ -180,6 +192,7 @@ static void on_wake(int fd, short what, void *context)
         continue;
     take_order(thread);
     give_seen(thread);
+    give_census(thread);
     if (thread->worker.mc != NULL)
         mc_flush_collect(thread->worker.mc);
     if (thread->worker.mc != NULL)
@@ -295,6 +308,7 @@ void worker_thread_deinit(struct worker_thread *thread)
     order_free(atomic_exchange(&thread->mailbox, NULL));
     worker_deinit(&thread->worker);
     free(thread->seen);
+    free(thread->census);
     (void)close(thread->wake_fd);
 }
 
@@ -336,6 +350,32 @@ bool worker_thread_serve(struct worker_thread *thread, struct snapshot *snapshot
     order_free(atomic_exchange(&thread->mailbox, order));
     worker_thread_wake(thread);
     return true;
+}
+
+bool worker_thread_ask_census(struct worker_thread *thread)
+{
+    if (thread->census == NULL)
+        thread->census = calloc(1, sizeof(*thread->census));
+    if (thread->census == NULL)
+        return false;
+    atomic_fetch_add(&thread->census_asked, 1);
+    worker_thread_wake(thread);
+    return true;
+}
+
+const struct mc_census *worker_thread_census(const struct worker_thread *thread)
+{
+    return atomic_load(&thread->census_given) == atomic_load(&thread->census_asked) ? thread->census
+                                                                                  : NULL;
+}
+
+void worker_thread_forget_census(struct worker_thread *thread)
+{
+    /* One that did not answer in time may be writing to it. */
+    if (worker_thread_census(thread) == NULL)
+        return;
+    free(thread->census);
+    thread->census = NULL;
 }
 
 bool worker_thread_ask_seen(struct worker_thread *thread)

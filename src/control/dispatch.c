@@ -73,6 +73,7 @@ static const control_handler handlers[VERB_COUNT] = {
     [VERB_SHOW_CONFIG] = command_show_config,
     [VERB_SHOW_EVENTS] = command_show_events,
     [VERB_SHOW_SUGGEST] = command_show_suggest,
+    [VERB_SHOW_CLIENTS] = command_show_clients,
     [VERB_WHY] = command_why,
     [VERB_EXPLAIN] = command_explain,
     [VERB_START] = call_start,

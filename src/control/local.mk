@@ -14,6 +14,7 @@ libcontrol_a_SOURCES = \
     src/control/reply.c \
     src/control/rollout_commands.c \
     src/control/show.c \
+    src/control/show_clients.c \
     src/control/show_servers.c \
     src/control/sockets.c \
     src/control/suggest.c

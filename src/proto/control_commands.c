@@ -29,6 +29,8 @@ const struct control_command control_commands[VERB_COUNT] = {
         "the last changes of the rollout, from the audit log (20, or COUNT)" },
     [VERB_SHOW_SUGGEST]  = { "see", "show suggest",  "",  0, 0, OPTION_JSON, CONTROL_READ, false,
         "rules for cache.keys that the traffic speaks for, with the evidence, as YAML" },
+    [VERB_SHOW_CLIENTS]  = { "see", "show clients",  "[COUNT]", 0, 1, OPTION_JSON, CONTROL_READ, false,
+        "who is connected to the cache plane: arm, listener, protocol, user, process (100, or COUNT)" },
     [VERB_WHY]           = { "see", "why",           "IDENTITY", 1, 1, OPTION_JSON, CONTROL_READ, false,
         "which arm an identity is given, and at what percentage that changes" },
     [VERB_EXPLAIN]       = { "see", "explain",       "[ARM] KEY", 1, 2, OPTION_JSON | OPTION_BASE64,

@@ -5,6 +5,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/http_forward.h \
     include/crossfade/relay/http_plane.h \
     include/crossfade/relay/mc_binary.h \
+    include/crossfade/relay/mc_census.h \
     include/crossfade/relay/mc_client.h \
     include/crossfade/relay/mc_coherence.h \
     include/crossfade/relay/mc_dialect.h \
@@ -31,6 +32,7 @@ librelay_a_SOURCES = \
     src/relay/mc_binary_forward.c \
     src/relay/mc_binary_replies.c \
     src/relay/greeting.c \
+    src/relay/mc_census.c \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_flush.c \

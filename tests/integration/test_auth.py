@@ -553,6 +553,44 @@ class Peers(Auth):
         wire.expect_end()
 
 
+class Shown(Auth):
+    def test_show_clients_tells_who_is_who(self):
+        self.server = self.memcached()
+        self.write("users", line("alice", "secret") + line("web3", "x"))
+        daemon = self.daemon(self.config(
+            self.server,
+            {"address": "127.0.0.1:@door@", "sasl": self.path("users"),
+             "arms": [{"user": "web3", "arm": "py3"}, {"user": "alice", "arm": "py2"}]},
+            {"address": "unix:@dir@/sock", "arms": [{"uid": os.geteuid(), "arm": "py3"}]}))
+        alice, web3, nobody = [daemon.wire("door") for _ in range(3)]
+        local = harness.Wire(self.path("sock"))
+        alice.talk(text_login("alice", "secret"), b"STORED\r\n")
+        web3.send(plain("web3", "x"))
+        self.assertEqual(take_frame(web3)[1], 0)
+        local.talk(b"get k\r\n", b"END\r\n")
+        nobody.talk(b"get k\r\n", UNAUTHENTICATED)
+        rows = daemon.show("clients")
+        door = "127.0.0.1:%d" % daemon.port("door")
+        self.assertEqual(
+            sorted((row["arm"], row["state"], row["who"], row["listener"], row["protocol"])
+                   for row in rows),
+            sorted([("py2", "served", "user alice", door, "text"),
+                    ("py3", "served", "user web3", door, "binary"),
+                    ("", "has to log in", "", door, "text"),
+                    ("py3", "served", "uid %d" % os.geteuid(), "unix:" + self.path("sock"), "text")]))
+        self.assertIn("127.0.0.1:%d" % alice.sock.getsockname()[1], [row["peer"] for row in rows])
+        self.assertIn("user alice", daemon.ctl("show", "clients"))
+        self.assertEqual(1, len(daemon.show("clients 1")))
+
+    def test_of_many_clients_as_many_as_are_wanted(self):
+        daemon = self.daemon(harness.cache_config(self.memcached()))
+        wires = [daemon.wire("py2") for _ in range(150)]
+        for wire in wires:
+            wire.talk(b"get k\r\n", b"END\r\n")
+        self.assertIn("100 of 150 clients", daemon.ctl("show", "clients"))
+        self.assertEqual(150, len(daemon.show("clients 1000")))
+
+
 class Servers(Auth):
     """Our own login towards the servers."""
 

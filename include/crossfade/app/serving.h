@@ -92,6 +92,9 @@ bool serving_drain(struct app *app, const char *server, bool drain, char *text, 
  */
 bool serving_seen(struct app *app, struct families *into);
 
+/* Shows the cache clients of each worker. False as above. */
+bool serving_clients(struct app *app, mc_census_each each, void *context);
+
 /*
  * Loads the file again; with `swap`, puts it in force: validated, built, then in one step, or not at
  * all. text[] says what came of it.

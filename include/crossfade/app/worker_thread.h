@@ -7,6 +7,7 @@
 
 #include "crossfade/app/listeners.h"
 #include "crossfade/net/watch.h"
+#include "crossfade/relay/mc_census.h"
 #include "crossfade/relay/worker.h"
 
 #include <pthread.h>
@@ -40,6 +41,10 @@ struct worker_thread {
     struct families *seen;
     _Atomic uint64_t seen_asked; /* how often */
     _Atomic uint64_t seen_given;
+    /* Its cache clients, the same way. */
+    struct mc_census *census;
+    _Atomic uint64_t census_asked;
+    _Atomic uint64_t census_given;
 };
 
 /* False with a sentence in error[]. The thread is not running yet. */
@@ -62,6 +67,10 @@ void worker_thread_wake(struct worker_thread *thread);
 bool worker_thread_ask_seen(struct worker_thread *thread) MUST_CHECK;
 /* That copy; NULL as long as it is not there. It stands until the next time it is asked for. */
 const struct families *worker_thread_seen(const struct worker_thread *thread);
+/* The same for its cache clients, which stand until they are forgotten. */
+bool worker_thread_ask_census(struct worker_thread *thread) MUST_CHECK;
+const struct mc_census *worker_thread_census(const struct worker_thread *thread);
+void worker_thread_forget_census(struct worker_thread *thread);
 /* Stop accepting and end when the last client is gone (ORDER_DRAIN), or now (ORDER_STOP). */
 void worker_thread_end(struct worker_thread *thread, enum worker_order_kind how);
 

@@ -39,6 +39,8 @@ void command_show_servers(struct control_call *call, struct control_reply *reply
 void command_show_backends(struct control_call *call, struct control_reply *reply);
 /* control/suggest.c */
 void command_show_suggest(struct control_call *call, struct control_reply *reply);
+/* control/show_clients.c */
+void command_show_clients(struct control_call *call, struct control_reply *reply);
 /* control/explain.c */
 void command_why(struct control_call *call, struct control_reply *reply);
 void command_explain(struct control_call *call, struct control_reply *reply);

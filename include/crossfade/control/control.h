@@ -6,6 +6,7 @@
 #ifndef CROSSFADE_CONTROL_CONTROL_H
 #define CROSSFADE_CONTROL_CONTROL_H
 
+#include "crossfade/relay/mc_census.h"
 #include "crossfade/relay/snapshot.h"
 #include "crossfade/rollout/rollout.h"
 
@@ -41,6 +42,8 @@ struct control_host {
     bool (*drain)(void *context, const char *server, bool drain, char *text, size_t text_size);
     /* Adds what is known of the cache traffic; false: a worker did not answer in time. */
     bool (*seen)(void *context, struct families *into);
+    /* Shows the cache clients of each worker; false: one did not answer in time. */
+    bool (*clients)(void *context, mc_census_each each, void *each_context);
     uint64_t (*started)(void *context); /* wall clock, microseconds */
     bool (*draining)(void *context);
 };

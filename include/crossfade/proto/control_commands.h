@@ -24,6 +24,7 @@ enum control_verb {
     VERB_SHOW_CONFIG,
     VERB_SHOW_EVENTS,
     VERB_SHOW_SUGGEST,
+    VERB_SHOW_CLIENTS,
     VERB_WHY,
     VERB_EXPLAIN,
     VERB_START,

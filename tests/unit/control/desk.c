@@ -104,6 +104,15 @@ static bool host_seen(void *context, struct families *into)
     return !desk->blind;
 }
 
+static bool host_clients(void *context, mc_census_each each, void *each_context)
+{
+    struct desk *desk = context;
+
+    if (desk->census != NULL)
+        each(each_context, 0, desk->census);
+    return !desk->blind;
+}
+
 static bool host_draining(void *context)
 {
     return ((struct desk *)context)->draining;
@@ -147,7 +156,8 @@ void desk_make(struct desk *desk, bool with_rollout)
                                         .draining = host_draining,
                                         .flush = host_flush,
                                         .drain = host_drain,
-                                        .seen = host_seen };
+                                        .seen = host_seen,
+                                        .clients = host_clients };
 }
 
 void desk_end(struct desk *desk)

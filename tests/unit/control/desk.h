@@ -14,6 +14,7 @@ struct desk {
     bool publish_fails;
     bool reload_fails;
     bool draining;
+    const struct mc_census *census; /* of one worker; NULL: nobody */
     const struct families *seen; /* of the traffic; NULL: nothing */
     bool blind;                  /* a worker does not tell */
     unsigned published;

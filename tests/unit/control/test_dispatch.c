@@ -125,6 +125,42 @@ Test(dispatch, what_shows_is_one_json_document)
     desk_end(&desk);
 }
 
+Test(dispatch, shows_who_is_connected)
+{
+    static struct mc_census census = { .total = 7, .count = 2 };
+    struct desk desk;
+    char *reply;
+    json_t *rows;
+
+    census.rows[0] = (struct mc_census_row){ .who = "user alice",
+                                             .arm = "py2",
+                                             .listener = "127.0.0.1:1",
+                                             .peer = "127.0.0.1:2",
+                                             .protocol = "binary",
+                                             .stage = "served",
+                                             .tls = true,
+                                             .since = 3661000000 };
+    census.rows[1] = (struct mc_census_row){ .protocol = "", .stage = "has to log in" };
+    desk_make(&desk, true);
+    desk.census = &census;
+    reply = desk_say(&desk, CONTROL_READ, "show clients");
+    cr_expect_not_null(strstr(reply, "2 of 7 clients"), "%s", reply);
+    cr_expect_not_null(strstr(reply, "1 h 1 m"), "%s", reply);
+    free(reply);
+    reply = desk_say(&desk, CONTROL_READ, "show clients 1 --json");
+    rows = json_loads(strchr(reply, '\n'), 0, NULL);
+    cr_assert_eq(json_array_size(rows), 1, "%s", reply);
+    cr_expect_str_eq(json_string_value(json_object_get(json_array_get(rows, 0), "who")),
+                     "user alice");
+    json_decref(rows);
+    free(reply);
+    (void)desk_expect(&desk, CONTROL_READ, "show clients 0", "ERR usage COUNT is a number");
+    (void)desk_expect(&desk, CONTROL_READ, "show clients x", "ERR usage COUNT is a number");
+    desk.blind = true;
+    (void)desk_expect(&desk, CONTROL_READ, "show clients", "ERR timeout a worker did not tell");
+    desk_end(&desk);
+}
+
 Test(dispatch, without_a_rollout)
 {
     static const char *const lines[] = { "show rollout", "show stages", "show events", "why x",

@@ -104,5 +104,5 @@ Test(control_commands, the_sentence_for_a_command_that_there_is_not)
     expect_sentence("f\x9b", NULL, NULL, "there is no command \"f\\x9b\"; see help");
     expect_sentence("show", NULL, NULL,
                     "show takes one of rollout, arms, stages, cache, servers, backends, stats, "
-                    "config, events, suggest");
+                    "config, events, suggest, clients");
 }
