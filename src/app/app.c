@@ -4,6 +4,7 @@
 
 #include "crossfade/app/privileges.h"
 #include "crossfade/app/serving.h"
+#include "crossfade/rollout/audit.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -49,7 +50,14 @@ static bool host_publish(void *context)
 static bool host_reload(void *context, char *text, size_t size)
 {
     bool ok = serving_reload(context, true, text, size);
-    log_write(ok ? LOG_INFO : LOG_ERROR, "reload: %s", text);
+
+    /* Each fault has a line of its own, in the log too. */
+    for (const char *line = text; line[0] != '\0';) {
+        int len = (int)strcspn(line, "\n");
+        log_write(ok ? LOG_INFO : LOG_ERROR, "reload: %.*s", len, line);
+        line += len;
+        line += strspn(line, "\n");
+    }
     return ok;
 }
 
@@ -127,14 +135,33 @@ static bool host_seen(void *context, struct families *into)
     return serving_seen(context, into);
 }
 
-static bool host_flush(void *context, const char *arm, char *text, size_t size)
+/* It goes into the audit log, and happens also where the disk refuses that. */
+static void note(const struct app *app, const char *by, const char *verb, const char *of)
 {
-    return serving_flush(context, arm, 0, text, size);
+    const char *state_dir = generations_folder(app->generations);
+    char error[256];
+
+    if (!audit_note(state_dir, by, verb, of, error, sizeof(error)))
+        log_error("%s of %s is not in %s/" AUDIT_FILE ", which %s", verb, of, state_dir, error);
 }
 
-static bool host_drain(void *context, const char *server, bool drain, char *text, size_t size)
+static bool host_flush(void *context, const char *by, const char *arm, char *text, size_t size)
 {
-    return serving_drain(context, server, drain, text, size);
+    bool ok = serving_flush(context, arm, 0, text, size);
+
+    if (ok)
+        note(context, by, "flush", arm);
+    return ok;
+}
+
+static bool host_drain(void *context, const char *by, const char *server, bool drain, char *text,
+                       size_t size)
+{
+    bool ok = serving_drain(context, server, drain, text, size);
+
+    if (ok)
+        note(context, by, drain ? "drain server" : "enable server", server);
+    return ok;
 }
 
 /*
@@ -195,6 +222,7 @@ static void begin_stop(struct app *app, uint64_t drain)
         return;
     }
     app->draining = true;
+    generations_release(app->generations);
     log_info("stopping: at most %.1f s for what is under way", (double)drain / 1e6);
     for (unsigned i = 0; i < app->worker_count; i++)
         worker_thread_end(&app->workers[i], ORDER_DRAIN);
@@ -275,6 +303,36 @@ static bool start_workers(struct app *app, unsigned count, char *error, size_t s
     return true;
 }
 
+/* What was made as root belongs to who we become, who has to take it away in the end. */
+static bool become_user(struct app *app, const struct config *config, char *error, size_t size)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (privileges_owner(config, &uid, &gid)) {
+        listeners_give(app->listeners, uid, gid);
+        control_give(app->control, uid, gid);
+    }
+    return privileges_drop(config, error, size);
+}
+
+/* Another daemon may have changed them until now, with the folder in its hands. */
+static bool lock_generations(struct app *app, char *error, size_t size)
+{
+    struct plan *plan;
+
+    if (!generations_lock(app->generations, error, size))
+        return false;
+    plan = serving_copy(app);
+    if (plan == NULL) {
+        (void)snprintf(error, size, "out of memory");
+        return false;
+    }
+    plan_unref(app->plan);
+    app->plan = plan;
+    return true;
+}
+
 static bool open_all(struct app *app, struct config *config, char *error, size_t size)
 {
     const struct control_host host = {
@@ -315,8 +373,10 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
     app->listeners = listeners_open(config, NULL, workers, error, size);
     if (app->listeners == NULL)
         return false;
+    privileges_make_folders(config);
     app->control = control_create(app->base, &host, config, error, size);
-    if (app->control == NULL || !privileges_drop(config, error, size))
+    if (app->control == NULL || !become_user(app, config, error, size) ||
+        !lock_generations(app, error, size))
         return false;
     if (config->rollout.present) {
         app->rollout = rollout_open(config, error, size);

@@ -1,5 +1,6 @@
 #include "crossfade/app/listeners.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static bool open_plane(struct listeners *listeners, enum plane_kind plane,
         struct listening *entry = &listeners->entries[listeners->count];
         entry->plane = plane;
         entry->index = (unsigned)i;
+        entry->mode = configs[i].mode;
         entry->listener = find(previous, configs[i].endpoint.text);
         entry->shared = entry->listener != NULL;
         if (entry->listener == NULL)
@@ -62,6 +64,23 @@ bool listeners_listen(const struct listeners *listeners, char *error, size_t err
             !listener_listen(listeners->entries[i].listener, error, error_size))
             return false;
     return true;
+}
+
+void listeners_set_modes(const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct listening *entry = &listeners->entries[i];
+        if (entry->shared && !listener_set_mode(entry->listener, entry->mode))
+            log_warn("%s: its mode cannot be set: %s", entry->listener->name, strerror(errno));
+    }
+}
+
+void listeners_give(const struct listeners *listeners, uid_t uid, gid_t gid)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (!listener_give(listeners->entries[i].listener, uid, gid))
+            log_warn("%s: cannot be given to user %u: %s", listeners->entries[i].listener->name,
+                     (unsigned)uid, strerror(errno));
 }
 
 void listeners_close(struct listeners *listeners, const struct listeners *next)

@@ -3,11 +3,14 @@
 #include "crossfade/app/app.h"
 #include "crossfade/conf/load.h"
 #include "crossfade/relay/tls_set.h"
+#include "crossfade/route/placement.h"
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#define SAMPLE_KEYS 10000u
 #define DEFAULT_CONFIG "/etc/crossfade/crossfade.yaml"
 
 static const char usage[] =
@@ -52,6 +55,39 @@ static bool check_tls(const struct config *config)
     return good;
 }
 
+/* With some hashes a ring gives nearly all keys to one server, which no configuration shows. */
+static void check_spread(const struct config *config)
+{
+    struct placement *placement = config->cache.present ? placement_create(config) : NULL;
+    unsigned *counts = calloc(config->cache.server_count + 1, sizeof(*counts));
+    unsigned weights = 0;
+
+    for (unsigned i = 0; placement != NULL && counts != NULL && i < SAMPLE_KEYS; i++) {
+        char key[32];
+        int len = snprintf(key, sizeof(key), "user:%u:name", i * 7919);
+        counts[placement_server(placement, slice_of(key, (size_t)len))]++;
+    }
+    for (size_t i = 0; i < config->cache.server_count; i++)
+        weights += config->cache.servers[i].weight;
+    for (size_t i = 0; placement != NULL && counts != NULL && i < config->cache.server_count; i++) {
+        double fair = (double)config->cache.servers[i].weight / weights;
+        double share = (double)counts[i] / SAMPLE_KEYS;
+        unsigned line;
+        unsigned column;
+        if (fair >= 1 || share <= fair + (1 - fair) * 0.8)
+            continue;
+        config_place(config, "cache.hash", &line, &column);
+        (void)fprintf(stderr,
+                      "%s:%u:%u: warning: cache.hash sends %.0f %% of all keys to %s with this "
+                      "distribution; keep it only if the clients have it so\n",
+                      config->file, line, column, share * 100,
+                      config->cache.servers[i].endpoint.text);
+    }
+    free(counts);
+    if (placement != NULL)
+        placement_destroy(placement);
+}
+
 static int check(const char *path)
 {
     struct config_faults faults = { NULL, 0 };
@@ -65,6 +101,7 @@ static int check(const char *path)
         config_faults_free(&faults);
         return 1;
     }
+    check_spread(config);
     if (check_tls(config))
         config_print_plan(config, stdout);
     else

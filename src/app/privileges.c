@@ -20,12 +20,41 @@ void privileges_raise_limits(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* A state folder that we make belongs to who will write it; one that exists is left as it is. */
-static void make_state_dir(const char *path, uid_t uid, gid_t gid)
+/* A folder that we make belongs to who will write it; one that exists is left as it is. */
+static void make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
-    if (mkdir(path, 0750) == 0 && chown(path, uid, gid) != 0)
+    if (mkdir(path, mode) == 0 && chown(path, uid, gid) != 0)
         log_warn("%s: cannot give this folder to user %u: %s", path, (unsigned)uid,
                  strerror(errno));
+}
+
+bool privileges_owner(const struct config *config, uid_t *uid, gid_t *gid)
+{
+    const char *name = config->process.user;
+    const struct passwd *user = name != NULL && geteuid() == 0 ? getpwnam(name) : NULL;
+
+    if (user == NULL)
+        return false;
+    *uid = user->pw_uid;
+    *gid = user->pw_gid;
+    return true;
+}
+
+void privileges_make_folders(const struct config *config)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (!privileges_owner(config, &uid, &gid))
+        return;
+    for (size_t i = 0; i < config->control.socket_count; i++) {
+        const char *path = config->control.sockets[i].path;
+        const char *slash = strrchr(path, '/');
+        char *folder = slash != NULL && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
+        if (folder != NULL)
+            make_folder(folder, 0755, uid, gid);
+        free(folder);
+    }
 }
 
 bool privileges_drop(const struct config *config, char *error, size_t error_size)
@@ -34,7 +63,7 @@ bool privileges_drop(const struct config *config, char *error, size_t error_size
     struct passwd *user;
 
     if (name == NULL) {
-        make_state_dir(config->process.state_dir, getuid(), getgid());
+        make_folder(config->process.state_dir, 0750, getuid(), getgid());
         return true;
     }
     user = getpwnam(name);
@@ -43,7 +72,7 @@ bool privileges_drop(const struct config *config, char *error, size_t error_size
             log_warn("process.user is %s, but only root can become another user: going on as user "
                      "%u",
                      name, (unsigned)geteuid());
-        make_state_dir(config->process.state_dir, getuid(), getgid());
+        make_folder(config->process.state_dir, 0750, getuid(), getgid());
         return true;
     }
     if (user == NULL) {
@@ -53,7 +82,7 @@ bool privileges_drop(const struct config *config, char *error, size_t error_size
                        name, name);
         return false;
     }
-    make_state_dir(config->process.state_dir, user->pw_uid, user->pw_gid);
+    make_folder(config->process.state_dir, 0750, user->pw_uid, user->pw_gid);
     if (initgroups(name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
         setuid(user->pw_uid) != 0) {
         (void)snprintf(error, error_size, "cannot become user %s: %s", name, strerror(errno));

@@ -399,6 +399,7 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
     app->listeners = listeners;
     log_set_level(config->process.log_level);
     log_set_json(config->process.log_json);
+    listeners_set_modes(listeners);
     say(&report, "%s is in force", app->config_path);
     note_restarts(plan_before->config, config, &report);
     if (!serving_publish(app, listeners))

@@ -54,6 +54,11 @@ bool control_reconfigure(struct control *control, const struct config *config, c
     return false;
 }
 
+void control_give(struct control *control, uid_t uid, gid_t gid)
+{
+    control_sockets_give(control->sockets, uid, gid);
+}
+
 void control_destroy(struct control *control)
 {
     if (control == NULL)

@@ -53,7 +53,7 @@ void command_flush(struct control_call *call, struct control_reply *reply)
 {
     char text[512];
 
-    if (call->host->flush(call->host->context, call->arguments[0], text, sizeof(text)))
+    if (call->host->flush(call->host->context, call->by, call->arguments[0], text, sizeof(text)))
         control_reply_ok(reply, "%s", text);
     else
         control_reply_error(reply, CONTROL_REFUSED, "%s", text);
@@ -63,7 +63,8 @@ static void drain_server(struct control_call *call, struct control_reply *reply,
 {
     char text[512];
 
-    if (call->host->drain(call->host->context, call->arguments[0], drain, text, sizeof(text)))
+    if (call->host->drain(call->host->context, call->by, call->arguments[0], drain, text,
+                          sizeof(text)))
         control_reply_ok(reply, "%s", text);
     else
         control_reply_error(reply, CONTROL_REFUSED, "%s", text);

@@ -134,6 +134,8 @@ static json_t *event_row(const char *line, size_t len)
             json_sprintf("%s%s%s", json_is_string(state) ? json_string_value(state) : "",
                          json_is_string(stage) ? " " : "",
                          json_is_string(stage) ? json_string_value(stage) : ""));
+    } else if (json_object_get(event, "of") != NULL) {
+        (void)json_object_set(event, "now", json_object_get(event, "of"));
     }
     return event;
 }
@@ -159,7 +161,7 @@ static char *read_end(const char *path, size_t *len)
 void command_show_events(struct control_call *call, struct control_reply *reply)
 {
     static const struct table_column columns[] = {
-        { "time", "TIME" }, { "verb", "CHANGE" },   { "now", "STATE AFTER IT" },
+        { "time", "TIME" }, { "verb", "CHANGE" },   { "now", "STATE AFTER IT, OR OF" },
         { "by", "BY" },     { "reason", "REASON" }, { NULL, NULL }
     };
     const struct rollout *rollout = rollout_of(call, reply);

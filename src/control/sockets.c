@@ -378,12 +378,21 @@ bool control_sockets_configure(struct control_sockets *sockets, const struct con
         socket = find(sockets, control->sockets[i].path);
         socket->wanted = true;
         socket->level = (enum control_level)control->sockets[i].level;
-        if (control->sockets[i].mode >= 0 &&
-            chmod(control->sockets[i].path, (mode_t)control->sockets[i].mode) != 0)
+        if (!listener_set_mode(socket->listener, control->sockets[i].mode))
             log_warn("%s: its mode cannot be set: %s", control->sockets[i].path, strerror(errno));
     }
     close_where(sockets, false);
     return true;
+}
+
+void control_sockets_give(struct control_sockets *sockets, uid_t uid, gid_t gid)
+{
+    const struct control_socket *socket;
+
+    LIST_FOREACH(socket, &sockets->listening, link)
+    if (!listener_give(socket->listener, uid, gid))
+        log_warn("%s: cannot be given to user %u: %s", socket->listener->name, (unsigned)uid,
+                 strerror(errno));
 }
 
 void control_sockets_destroy(struct control_sockets *sockets)

@@ -1,6 +1,7 @@
 #include "crossfade/net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +207,36 @@ bool listener_listen(struct listener *listener, char *error, size_t error_size)
         }
     }
     return true;
+}
+
+bool listener_give(const struct listener *listener, uid_t uid, gid_t gid)
+{
+    struct stat found;
+    int fd;
+    int why;
+    bool ok;
+
+    if (!listener->unlink_path)
+        return true;
+    /* Whatever is put in the place of the socket meanwhile is not given away. */
+    fd = open(listener->address.u.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    errno = ENOENT;
+    ok = fstat(fd, &found) == 0 && found.st_dev == listener->device &&
+         found.st_ino == listener->inode && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0;
+    why = errno;
+    (void)close(fd);
+    errno = why;
+    return ok;
+}
+
+bool listener_set_mode(const struct listener *listener, int mode)
+{
+    if (mode < 0 || !listener->unlink_path)
+        return true;
+    errno = ENOENT;
+    return is_ours(listener) && chmod(listener->address.u.un.sun_path, (mode_t)mode) == 0;
 }
 
 void listener_close(struct listener *listener)

@@ -67,6 +67,8 @@ static size_t compose(const struct audit_entry *entry, char out[AUDIT_LINE_MAX])
                   "verb", entry->verb, "from", side(entry->from), "to", side(entry->to), "rollout",
                   entry->rollout, "generation", (json_int_t)generation, "activation",
                   (json_int_t)activation, "reason", entry->reason);
+    if (line != NULL && entry->of != NULL)
+        (void)json_object_set_new(line, "of", json_string(entry->of));
     if (line != NULL)
         len = json_dumpb(line, out, AUDIT_LINE_MAX - 1, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(line);
@@ -179,7 +181,7 @@ static bool append(int folder, struct slice lines, bool *left)
     return false;
 }
 
-/* True for one of a torn line, which says nothing of the state. */
+/* True for one that says nothing of the rollout's state. */
 static bool read_line(struct slice text, struct audit_last *out)
 {
     json_t *line = json_loadb(text.data, text.len, 0, NULL);
@@ -188,6 +190,10 @@ static bool read_line(struct slice text, struct audit_last *out)
     const char *verb = json_string_value(json_object_get(line, "verb"));
     bool torn = verb != NULL && strcmp(verb, "torn") == 0;
 
+    if (verb != NULL && json_object_get(line, "of") != NULL) {
+        json_decref(line);
+        return true;
+    }
     out->found = true;
     if (!torn && verb != NULL && json_is_integer(generation) &&
         json_integer_value(generation) >= 0 && json_is_integer(activation) &&
@@ -224,6 +230,8 @@ bool audit_last(struct audit *audit, struct audit_last *out, char *error, size_t
     char data[AUDIT_LINE_MAX];
     struct stat about;
     size_t len = 0;
+    off_t end;
+    bool aside = true;
     int fd = openat(audit->folder, AUDIT_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     *out = (struct audit_last){ .found = false };
@@ -235,10 +243,13 @@ bool audit_last(struct audit *audit, struct audit_last *out, char *error, size_t
             (void)close(fd);
         return false;
     }
+    end = about.st_size - (off_t)unfinished(slice_of(data, len)).len;
+    while (aside && end > 0 && read_before(fd, end, data, &len)) {
+        struct slice line = unfinished(slice_of(data, len - 1));
+        aside = read_line(line, out);
+        end -= (off_t)line.len + 1;
+    }
     (void)close(fd);
-    len -= unfinished(slice_of(data, len)).len;
-    while (len > 0 && read_line(unfinished(slice_of(data, len - 1)), out))
-        len -= unfinished(slice_of(data, len - 1)).len + 1;
     return true;
 }
 
@@ -292,4 +303,26 @@ void audit_owe(struct audit *audit, const struct audit_entry *entry)
 bool audit_owes(const struct audit *audit)
 {
     return audit->owed_count > 0;
+}
+
+bool audit_note(const char *state_dir, const char *by, const char *verb, const char *of,
+                char *error, size_t error_size)
+{
+    struct audit_entry entry = { .by = by,
+                                 .verb = verb,
+                                 .of = of,
+                                 .rollout = "",
+                                 .reason = "",
+                                 .time = clock_wall() };
+    int folder = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char line[AUDIT_LINE_MAX];
+    size_t len = compose(&entry, line);
+    bool left;
+    bool ok = folder >= 0 && len > 0 && append(folder, slice_of(line, len), &left);
+
+    if (!ok)
+        (void)tell(error, error_size);
+    if (folder >= 0)
+        (void)close(folder);
+    return ok;
 }

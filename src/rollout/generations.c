@@ -22,6 +22,8 @@ struct entry {
 
 struct generations {
     char *state_dir;
+    int lock;      /* -1: none */
+    bool released; /* to whoever comes next */
     struct entry entries[ARMS_MAX];
     size_t count;
 };
@@ -130,21 +132,16 @@ static bool read_file(const char *path, char **text, size_t *len)
     return *len <= FILE_MAX;
 }
 
-struct generations *generations_open(const char *state_dir, char *error, size_t error_size)
+static bool load(struct generations *generations, char *error, size_t error_size)
 {
-    struct generations *generations = calloc(1, sizeof(*generations));
     char path[4096];
     char why[256];
     char *text = NULL;
     size_t len = 0;
     bool ok = true;
 
-    if (generations == NULL || (generations->state_dir = strdup(state_dir)) == NULL) {
-        (void)snprintf(error, error_size, "out of memory");
-        free(generations);
-        return NULL;
-    }
-    (void)snprintf(path, sizeof(path), "%s/" GENERATIONS_FILE, state_dir);
+    forget(generations);
+    (void)snprintf(path, sizeof(path), "%s/" GENERATIONS_FILE, generations->state_dir);
     if (!read_file(path, &text, &len)) {
         (void)snprintf(why, sizeof(why), "cannot be read: %s", strerror(errno));
         ok = false;
@@ -152,23 +149,67 @@ struct generations *generations_open(const char *state_dir, char *error, size_t 
         ok = generations_parse(generations, slice_of(text, len), why, sizeof(why));
     }
     free(text);
-    if (ok)
+    if (!ok)
+        (void)snprintf(error, error_size,
+                       "%s %s; put it right, or remove it after a real flush of the memcached "
+                       "servers (without it entries that were flushed come back)",
+                       path, why);
+    return ok;
+}
+
+struct generations *generations_open(const char *state_dir, char *error, size_t error_size)
+{
+    struct generations *generations = calloc(1, sizeof(*generations));
+
+    if (generations == NULL || (generations->state_dir = strdup(state_dir)) == NULL) {
+        (void)snprintf(error, error_size, "out of memory");
+        free(generations);
+        return NULL;
+    }
+    generations->lock = -1;
+    if (load(generations, error, error_size))
         return generations;
-    (void)snprintf(error, error_size,
-                   "%s %s; put it right, or remove it after a real flush of the memcached servers "
-                   "(without it entries that were flushed come back)",
-                   path, why);
     generations_close(generations);
     return NULL;
+}
+
+bool generations_lock(struct generations *generations, char *error, size_t error_size)
+{
+    const char *path = generations->state_dir;
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (folder >= 0) {
+        generations->lock = file_lock(folder, path, GENERATIONS_LOCK, error, error_size);
+        if (generations->lock < 0 && errno == EWOULDBLOCK) {
+            (void)close(folder);
+            return false;
+        }
+        (void)close(folder);
+    }
+    return load(generations, error, error_size);
+}
+
+void generations_release(struct generations *generations)
+{
+    if (generations->lock >= 0)
+        (void)close(generations->lock);
+    generations->lock = -1;
+    generations->released = true;
 }
 
 void generations_close(struct generations *generations)
 {
     if (generations == NULL)
         return;
+    generations_release(generations);
     forget(generations);
     free(generations->state_dir);
     free(generations);
+}
+
+const char *generations_folder(const struct generations *generations)
+{
+    return generations->state_dir;
 }
 
 void generations_fill(const struct generations *generations, const struct config *config,
@@ -233,6 +274,10 @@ static bool change(struct generations *generations, const char *arm, bool raise,
     struct entry *entry = find(generations, arm);
     struct entry before;
 
+    if (generations->released) {
+        (void)snprintf(error, error_size, "the daemon is stopping");
+        return false;
+    }
     if (entry == NULL)
         entry = add(generations, arm);
     if (entry == NULL) {

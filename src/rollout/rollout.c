@@ -281,35 +281,6 @@ static bool open_folder(struct rollout *rollout, const char *path, char *error, 
     return true;
 }
 
-static bool lock_folder(struct rollout *rollout, const char *path, char *error, size_t error_size)
-{
-    char pid[32] = "";
-    int len;
-    ssize_t got;
-
-    rollout->lock = openat(rollout->folder, LOCK_FILE,
-                           O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
-    if (rollout->lock < 0)
-        return refuse(error, error_size, "%s/" LOCK_FILE " cannot be opened: %s", path,
-                      strerror(errno));
-    if (flock(rollout->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
-            return refuse(error, error_size, "%s/" LOCK_FILE " cannot be locked: %s", path,
-                          strerror(errno));
-        got = pread(rollout->lock, pid, sizeof(pid) - 1, 0);
-        pid[got > 0 ? strspn(pid, "0123456789") : 0] = '\0';
-        return refuse(error, error_size,
-                      "%s is in use by another crossfade%s%s; stop that one, or give this one a "
-                      "process.state_dir of its own",
-                      path, pid[0] != '\0' ? ", process " : "", pid);
-    }
-    /* Only for the sentence above, so a full disk does not matter. */
-    len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-    if (ftruncate(rollout->lock, 0) == 0)
-        (void)!pwrite(rollout->lock, pid, (size_t)len, 0);
-    return true;
-}
-
 /* Lines of the audit log that the last process left without their state, or the other way round. */
 static void reconcile(struct rollout *rollout, const struct audit_last *last)
 {
@@ -383,7 +354,7 @@ struct rollout *rollout_open(const struct config *config, char *error, size_t er
     rollout->folder = -1;
     rollout->lock = -1;
     if (!open_folder(rollout, path, error, error_size) ||
-        !lock_folder(rollout, path, error, error_size) ||
+        (rollout->lock = file_lock(rollout->folder, path, LOCK_FILE, error, error_size)) < 0 ||
         !load_state(rollout, path, error, error_size)) {
         rollout_close(rollout);
         return NULL;

@@ -60,6 +60,9 @@ class Reload(control_talk.Test):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.WAIT)
         self.assertEqual((1, b""), (done.returncode, done.stdout))
         self.assertIn(expected[2].encode(), done.stderr)
+        # In the log each has a line of its own.
+        for place in expected:
+            self.assertIn(("reload: " + place).encode(), self.running.log())
         # The daemon's own check says the same.
         check = subprocess.run([harness.program("crossfade"), "--check", "-c", path],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.WAIT)
@@ -551,6 +554,8 @@ class Start(control_talk.Test):
         nobody = pwd.getpwnam("nobody").pw_uid
         config = self.everything()
         config["process"].update(user="nobody", state_dir="@dir@/fresh")
+        config["cache"]["listen"][0].update(address="unix:@dir@/cache.sock", mode="0660")
+        config["control"]["sockets"].append({"path": "@dir@/made/read.sock", "level": "read"})
         daemon = self.daemon(config)
         # Its addresses are open a moment before it becomes another user.
         harness.eventually(lambda: self.users_of(daemon) == {nobody}, "another user")
@@ -562,11 +567,21 @@ class Start(control_talk.Test):
         self.assertTrue(talk.reply().ok and talk.reply().ok)
         self.assertEqual({nobody}, {os.stat(os.path.join(state, name)).st_uid
                                     for name in os.listdir(state)})
-        # What it may no longer do is said, not passed over.
+        # The sockets that root has made are its own, with their new modes and their end.
+        sockets = [os.path.join(self.folder, name) for name in ("operate.sock", "cache.sock")]
+        self.assertEqual([nobody] * 2, [os.stat(path).st_uid for path in sockets])
         config["control"]["sockets"][1]["mode"] = "0600"
+        config["cache"]["listen"][0]["mode"] = "0600"
         daemon.write(config)
         talk.ok("reload")
-        self.assertIn(b"operate.sock: its mode cannot be set: ", daemon.log())
+        self.assertEqual([0o600] * 2, [stat.S_IMODE(os.stat(path).st_mode) for path in sockets])
+        self.assertNotIn(b"cannot be", daemon.log())
+        folder = os.path.join(self.folder, "made")
+        self.assertEqual((nobody, 0o755), (os.stat(folder).st_uid,
+                                           stat.S_IMODE(os.stat(folder).st_mode)))
+        daemon.stop()
+        daemon.expected_end = 0
+        self.assertEqual([], os.listdir(folder))
 
     def refused(self, daemon, config, *words):
         """A second daemon with this configuration ends at once, with these words."""

@@ -1,6 +1,7 @@
 """flush_all: a new generation of one arm's prefix, seen at once, kept over a crash."""
 import json
 import os
+import signal
 import time
 
 import harness
@@ -80,6 +81,46 @@ class Flush(harness.Test):
         daemon.ctl("flush", "py2", status=3)
         daemon.ctl("flush", "nobody", status=3)
         daemon.ctl("flush", status=2)
+
+    def test_who_flushed_and_drained_is_in_the_audit_log(self):
+        daemon = self.start()
+        daemon.ctl("flush", "py3")
+        daemon.ctl("drain", "server", self.server.address)
+        daemon.ctl("enable", "server", self.server.address)
+        daemon.ctl("flush", "py2", status=3)
+        with open(os.path.join(daemon.folder, "state", "audit.log")) as file:
+            lines = [json.loads(line) for line in file]
+        self.assertEqual([("flush", "py3"), ("drain server", self.server.address),
+                          ("enable server", self.server.address)],
+                         [(line["verb"], line["of"]) for line in lines])
+        for line in lines:
+            self.assertIn("uid %d" % os.getuid(), line["by"])
+
+    def test_two_daemons_do_not_share_the_generations(self):
+        daemon = self.start()
+        folder = os.path.join(self.folder, "second")
+        os.mkdir(folder)
+        shared = config(self.server)
+        shared["process"]["state_dir"] = os.path.join(self.folder, "state")
+        with self.assertRaisesRegex(AssertionError, "in use by another crossfade, process %d"
+                                    % daemon.pid):
+            harness.Daemon(folder, shared)
+        # One that stops gives them away at once, and flushes no more.
+        daemon.wire("py3").talk(b"flush_all\r\n", b"OK\r\n")
+        waits = daemon.wire("py3")
+        waits.talk(b"set k 0 0 1\r\nx\r\nget k\r\n", b"STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n")
+        waits.send(b"get ")
+        daemon.signal(signal.SIGTERM)
+        harness.eventually(lambda: b"stopping" in daemon.log(), "the stop")
+        second = harness.Daemon(folder, shared)
+        self.addCleanup(self.finish, second)
+        waits.send(b"k\r\nflush_all\r\n").expect(b"VALUE k 0 1\r\nx\r\nEND\r\n")
+        second.wire("py3").talk(b"get k\r\nflush_all\r\nget k\r\n",
+                                b"VALUE k 0 1\r\nx\r\nEND\r\nOK\r\nEND\r\n")
+        self.assertEqual(b"SERVER_ERROR the flush could not be made durable; see the daemon's "
+                         b"log\r\n", waits.line())
+        waits.close()
+        daemon.wait(0)
 
     def test_when_the_disk_refuses_it_says_so_and_nothing_changed(self):
         daemon = self.start()

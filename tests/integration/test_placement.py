@@ -2,7 +2,9 @@
 round. So a fleet adopts Crossfade with a warm cache, and hosts without it keep working beside."""
 import ctypes
 import ctypes.util
+import json
 import os
+import subprocess
 import unittest
 
 import harness
@@ -115,6 +117,25 @@ class Placement(harness.Test):
     def test_consistent(self):
         self.check([1, 1, 1], [(HASH, MD5), (DISTRIBUTION, CONSISTENT)],
                    distribution="consistent", hash="md5")
+
+
+
+class Check(harness.Test):
+    def warnings(self, **changes):
+        config = harness.cache_config(*["127.0.0.1:%d" % port for port in (1, 2, 3)], **changes)
+        path = os.path.join(self.folder, "check.yaml")
+        with open(path, "w") as file:
+            file.write(json.dumps(config).replace("@dir@", self.folder).replace("@py2@", "4")
+                       .replace("@py3@", "5"))
+        done = subprocess.run([harness.program("crossfade"), "--check", "-c", path],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.WAIT)
+        self.assertEqual(0, done.returncode, done.stderr)
+        return done.stderr
+
+    def test_it_warns_of_a_hash_that_gives_all_keys_to_one_server(self):
+        self.assertRegex(self.warnings(hash="crc"), rb"warning: cache.hash sends \d+ % of all keys")
+        for changes in ({}, {"hash": "md5"}, {"hash": "crc", "distribution": "modula"}):
+            self.assertEqual(b"", self.warnings(**changes), changes)
 
 
 if __name__ == "__main__":

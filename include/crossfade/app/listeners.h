@@ -14,6 +14,7 @@ struct listening {
     unsigned index; /* into the plane's listeners of the configuration */
     struct listener *listener;
     bool shared; /* taken over from the set before */
+    int mode;    /* of a unix socket; -1: by the umask */
 };
 
 struct listeners {
@@ -26,6 +27,10 @@ struct listeners *listeners_open(const struct config *config, const struct liste
                                  unsigned workers, char *error, size_t error_size) MUST_CHECK;
 /* Connections are taken from now on, on those that are new in it. False with a sentence in error[]. */
 bool listeners_listen(const struct listeners *listeners, char *error, size_t error_size) MUST_CHECK;
+/* Unix sockets that were taken over get the mode of the new configuration. */
+void listeners_set_modes(const struct listeners *listeners);
+/* The files of unix sockets belong to that user from now on. */
+void listeners_give(const struct listeners *listeners, uid_t uid, gid_t gid);
 /* Closes the sockets that `next` (may be NULL) has not taken over, and frees the set. */
 void listeners_close(struct listeners *listeners, const struct listeners *next);
 /* `failed` was opened after `previous` but will not be used: closes only what is new in it. */

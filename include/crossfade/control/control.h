@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct event_base;
 struct families;
@@ -35,11 +36,12 @@ struct control_host {
     bool (*check)(void *context, char *text, size_t text_size);
     /* Begins a stop: at most `drain` microseconds for what is under way. Returns at once. */
     void (*shutdown)(void *context, uint64_t drain);
-    /* A new generation for the arm's namespace; text[] says what came of it. */
-    bool (*flush)(void *context, const char *arm, char *text, size_t text_size);
+    /* A new generation for the arm's namespace, as `by` wishes; text[] says what came of it. */
+    bool (*flush)(void *context, const char *by, const char *arm, char *text, size_t text_size);
     /* Takes a memcached server out of service, or back, and returns when every worker does so; text[]
      * says what came of it. */
-    bool (*drain)(void *context, const char *server, bool drain, char *text, size_t text_size);
+    bool (*drain)(void *context, const char *by, const char *server, bool drain, char *text,
+                  size_t text_size);
     /* Adds what is known of the cache traffic; false: a worker did not answer in time. */
     bool (*seen)(void *context, struct families *into);
     /* Shows the cache clients of each worker; false: one did not answer in time. */
@@ -56,6 +58,8 @@ struct control *control_create(struct event_base *base, const struct control_hos
 /* Sockets that came or went with a reload are opened and closed. False with a sentence; the old stay. */
 bool control_reconfigure(struct control *control, const struct config *config, char *error,
                          size_t error_size);
+/* The files of its sockets belong to that user from now on. */
+void control_give(struct control *control, uid_t uid, gid_t gid);
 void control_destroy(struct control *control);
 
 #endif

@@ -16,6 +16,7 @@ struct control_sockets *control_sockets_create(struct event_base *base,
 /* Opens what is new, then closes what is gone. False with a sentence: all is as before. */
 bool control_sockets_configure(struct control_sockets *sockets, const struct config *config,
                                char *error, size_t error_size) MUST_CHECK;
+void control_sockets_give(struct control_sockets *sockets, uid_t uid, gid_t gid);
 void control_sockets_destroy(struct control_sockets *sockets);
 
 #endif

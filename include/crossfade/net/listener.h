@@ -37,6 +37,13 @@ struct listener *listener_open(const struct config_listener *config, unsigned wo
  */
 bool listener_listen(struct listener *listener, char *error, size_t error_size) MUST_CHECK;
 /*
+ * The file of a unix socket belongs to that user from now on, who can remove it and change its mode then.
+ * Nothing for TCP. False with errno.
+ */
+bool listener_give(const struct listener *listener, uid_t uid, gid_t gid) MUST_CHECK;
+/* Another mode for it, -1: as it is. False with errno. */
+bool listener_set_mode(const struct listener *listener, int mode) MUST_CHECK;
+/*
  * Takes the path of a unix socket away, unless another process has put its own there since (a daemon
  * that takes over while this one still drains).
  */

@@ -15,6 +15,9 @@
  *              them, or the file was taken away)
  *   torn       the end of the file was part of a line, and was taken out; from and to are null
  *
+ * What people change besides the rollout is in it, too: flush, drain server and enable server. Their
+ * lines have null for from and to, and "of": the arm or server; they say nothing of the rollout's state.
+ *
  * The file is opened for each line, so that it can be rotated by renaming it.
  */
 #ifndef CROSSFADE_ROLLOUT_AUDIT_H
@@ -31,6 +34,7 @@
 #define AUDIT_LINE_MAX 8192u /* bytes; the longest possible line is shorter */
 
 struct audit_entry {
+    const char *of; /* NULL: no such member */
     uint64_t time; /* wall clock, microseconds */
     const char *by;
     const char *verb;
@@ -50,7 +54,12 @@ void audit_destroy(struct audit *audit);
 /* Takes out a last line that was cut short, as every append does. False with half a sentence. */
 bool audit_repair(struct audit *audit, char *error, size_t error_size) MUST_CHECK;
 
-/* The last whole line of the file that is not about a torn one. */
+/* A line about something else than the rollout, in that state_dir, opened for it. False with half a
+ * sentence in error[]. */
+bool audit_note(const char *state_dir, const char *by, const char *verb, const char *of,
+                char *error, size_t error_size) MUST_CHECK;
+
+/* The last whole line of the file that is about the rollout. */
 struct audit_last {
     bool found;    /* false: there is no file, or no line */
     bool readable; /* false: it is no line of ours */

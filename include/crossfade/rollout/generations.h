@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #define GENERATIONS_FILE "generations.json"
+#define GENERATIONS_LOCK "generations.lock"
 #define GENERATIONS_DELAY_MAX (365u * 86400u) /* seconds; a longer delay is cut to this */
 #define GENERATIONS_MAX (1u << 20) /* of one arm: its prefix stays short */
 
@@ -33,6 +34,17 @@ struct generations;
  */
 struct generations *generations_open(const char *state_dir, char *error, size_t error_size);
 void generations_close(struct generations *generations);
+/* The state folder that they are in. */
+const char *generations_folder(const struct generations *generations);
+
+/*
+ * Keeps other processes from using the folder's generations until the end, and reads them again, as they
+ * may have changed until now. False with a sentence in error[] when another one uses them, or as above.
+ * Where the folder cannot be written at all, nobody can change them, and it is true.
+ */
+bool generations_lock(struct generations *generations, char *error, size_t error_size) MUST_CHECK;
+/* Lets others have them: nothing can be raised any more. */
+void generations_release(struct generations *generations);
 
 /* From the text of the file; false with half a sentence in error[]: it then knows no arm. */
 bool generations_parse(struct generations *generations, struct slice text, char *error,

@@ -81,16 +81,19 @@ static uint64_t host_started(void *context)
     return ((struct desk *)context)->telemetry->started;
 }
 
-static bool host_flush(void *context, const char *arm, char *text, size_t size)
+static bool host_flush(void *context, const char *by, const char *arm, char *text, size_t size)
 {
     (void)context;
+    (void)by;
     (void)snprintf(text, size, "%s is flushed", arm);
     return true;
 }
 
-static bool host_drain(void *context, const char *server, bool drain, char *text, size_t size)
+static bool host_drain(void *context, const char *by, const char *server, bool drain, char *text,
+                       size_t size)
 {
     (void)context;
+    (void)by;
     (void)snprintf(text, size, "%s is %s", server, drain ? "drained" : "in service");
     return true;
 }

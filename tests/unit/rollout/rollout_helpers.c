@@ -185,7 +185,7 @@ json_t *bed_audit(const struct bed *bed)
         cr_assert_not_null(end, "the last line is ended: %s", at);
         json_t *line = json_loadb(at, (size_t)(end - at), JSON_REJECT_DUPLICATES, NULL);
         cr_assert(json_is_object(line), "%s", at);
-        cr_assert_eq(json_object_size(line), 9);
+        cr_assert_eq(json_object_size(line) - (json_object_get(line, "of") != NULL), 9);
         json_array_append_new(lines, line);
         at = end + 1;
     }

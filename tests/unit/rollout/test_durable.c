@@ -284,6 +284,27 @@ Test(durable, a_torn_last_line_is_taken_out_and_told)
     json_decref(lines);
 }
 
+/* More of them than the end of the file that is read at once holds. */
+Test(durable, lines_about_other_things_say_nothing_of_the_state)
+{
+    enum { NOTES = 100 };
+    char error[256];
+
+    bed_bring(&bed, ROLLOUT_RUNNING);
+    rollout_close(bed.rollout);
+    for (int i = 0; i < NOTES; i++)
+        cr_assert(audit_note(bed.state_dir, "uid 0 (pid 1)", "flush", "py3", error, sizeof(error)),
+                  "%s", error);
+    bed_open(&bed);
+    cr_assert_eq(rollout_status(bed.rollout)->state, ROLLOUT_RUNNING);
+    json_t *lines = bed_audit(&bed);
+    cr_assert_eq(json_array_size(lines), 3 + NOTES, "nothing was added");
+    cr_assert_str_eq(line_text(line_at(lines, 0), "of"), "py3");
+    cr_assert(json_is_null(json_object_get(line_at(lines, 0), "to")));
+    json_decref(lines);
+    cr_assert_not(audit_note("/nonexistent", "x", "flush", "py3", error, sizeof(error)));
+}
+
 Test(durable, a_line_without_its_state_is_marked_as_not_taken)
 {
     bed_bring(&bed, ROLLOUT_RUNNING);
