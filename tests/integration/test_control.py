@@ -20,7 +20,8 @@ COMMANDS = [
     ("show rollout", "show rollout"), ("show arms", "show arms"), ("show stages", "show stages"),
     ("show cache", "show cache"), ("show servers", "show servers"),
     ("show backends", "show backends"), ("show stats", "show stats"),
-    ("show config", "show config"), ("show suggest", "show clients", "show suggest"), ("show events", "show events"),
+    ("show config", "show config"), ("show suggest", "show suggest"),
+    ("show clients", "show clients"), ("show clients", "show clients 3"), ("show events", "show events"),
     ("show events", "show events 3"), ("why", "why user-1"), ("explain", "explain some:key"),
     ("explain", "explain py3 some:key"),
     ("start", "start"), ("advance", "advance"), ("percent", "percent 0.05"), ("pause", "pause"),
@@ -34,7 +35,8 @@ COMMANDS = [
 
 # What a socket of each level may do.
 READ = {"help", "version", "show rollout", "show arms", "show stages", "show cache", "show servers",
-        "show backends", "show stats", "show config", "show events", "show suggest", "show clients", "why", "explain"}
+        "show backends", "show stats", "show config", "show events", "show suggest",
+        "show clients", "why", "explain"}
 OPERATE = {"start", "advance", "percent", "pause", "resume", "hold", "abort", "retry", "promote",
            "flush", "drain server", "enable server"}
 ADMIN = {"reset", "reload", "log", "shutdown"}
