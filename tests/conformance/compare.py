@@ -60,6 +60,8 @@ class Reference:
 
     def __init__(self, test):
         self.servers = {arm: test.memcached() for arm in ("py2", "py3")}
+        for server in self.servers.values():  # so that its CAS values are others
+            server.wire().talk(b"set ahead 0 0 0\r\n\r\n" * 5000, b"STORED\r\n" * 5000)
 
     def port(self, arm):
         return self.servers[arm].port

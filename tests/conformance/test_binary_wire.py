@@ -41,12 +41,14 @@ class Conformance(compare.Comparison):
 class Whole(Conformance):
     def test_g7_every_case_is_answered_as_by_memcached(self):
         count = 0
-        for arm in ("py2", "py3"):
-            for _, group in self.groups():
-                for case in group:
+        for name, group in self.groups():
+            for number, case in enumerate(group):
+                # The long groups by either arm; the streams below go by both.
+                arms = ("py2", "py3") if len(group) < 400 else ("py3" if number % 2 else "py2",)
+                for arm in arms:
                     self.same(case, arm, self.whole(case))
                     count += 1
-        self.assertGreater(count, 2000)
+        self.assertGreater(count, 5000, name)
 
 
 class Several(Conformance):
@@ -57,7 +59,7 @@ class Several(Conformance):
 
     def test_g7_every_case_is_answered_as_by_memcached(self):
         for _, group in self.groups("large_values"):
-            for number, case in enumerate(group):
+            for number, case in enumerate(group[::3]):
                 self.same(case, "py3" if number % 2 else "py2", self.whole(case))
 
     def test_g6_answers_of_many_servers_come_in_the_order_asked(self):
@@ -101,7 +103,7 @@ class Split(Conformance, compare.Split):
         for name, group in self.groups("large_values"):
             group = [case for case in group if len(case) < 400]
             for number, case in enumerate(group):
-                if number % (60 if name in ("opcodes", "extras", "lengths", "fields") else 25) == 0:
+                if number % (80 if name in ("opcodes", "extras", "lengths", "fields") else 40) == 0:
                     self.cut(case, "py3" if number % 4 else "py2")
 
     def test_g6_byte_by_byte(self):
@@ -111,7 +113,7 @@ class Split(Conformance, compare.Split):
                     self.byte_by_byte(case, "py3")
 
     def test_g6_large_values_cut_near_their_ends(self):
-        for case in binary_cases.large_values():
+        for case in list(binary_cases.large_values())[::3]:
             self.cut_near_its_ends(case, "py3")
 
 
