@@ -80,19 +80,20 @@ class Fake:
                 words = line.split()
                 value = None
                 steps = None
-                if words[0] in STORAGE:
+                length = self.value_length(words)
+                if length is not None:
                     early = self.script(number, line[:-2], None)
                     if early is not None:
                         steps = early
                     else:
-                        value = reader.read(int(words[4]) + 2)
-                        if len(value) < int(words[4]) + 2:
+                        value = reader.read(length + 2)
+                        if len(value) < length + 2:
                             return
                 if steps is None:
                     steps = self.script(number, line[:-2], value)
                 if steps is None:
                     steps = [self.answer(words, value)]
-                if not self.perform(sock, steps, lambda: reader.read(int(words[4]) + 2)):
+                if not self.perform(sock, steps, lambda size=length: reader.read(size + 2)):
                     return
         except OSError:
             pass
@@ -105,6 +106,10 @@ class Fake:
             except OSError:
                 pass
             sock.close()
+
+    def value_length(self, words):
+        """Of what follows the line, without its line end; None where nothing does."""
+        return int(words[4]) if words[0] in STORAGE else None
 
     def serve_binary(self, sock, reader):
         """This one speaks text."""
