@@ -24,10 +24,12 @@ static struct chunk *read_chunk(struct buffer_pool *pool, size_t room)
 {
     struct chunk *chunk = pool->read;
 
-    if (chunk != NULL && chunk->refs == 1)
-        chunk->used = 0;
-    if (chunk != NULL && chunk->room - chunk->used >= room)
-        return chunk;
+    if (chunk != NULL) {
+        if (chunk->refs == 1)
+            chunk->used = 0;
+        if (chunk->room - chunk->used >= room)
+            return chunk;
+    }
     chunk = chunk_create(pool, CHUNK_SIZE - 256u);
     if (chunk == NULL)
         return NULL;

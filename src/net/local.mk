@@ -9,7 +9,6 @@ libnet_a_SOURCES = \
     include/crossfade/net/watch.h \
     src/net/address.c \
     src/net/listener.c \
-    src/net/loop.c \
     src/net/peer.c \
     src/net/stream.c \
     src/net/tls.h \

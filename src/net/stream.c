@@ -29,11 +29,17 @@ static enum stream_verdict plain_read(struct stream *stream, char *at, size_t ro
 static enum stream_verdict plain_write(struct stream *stream, const struct iovec *vectors,
                                        int count, size_t *moved)
 {
-    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)vectors,
-                              .msg_iovlen = (size_t)count };
-    ssize_t n = count == 1 ? send(stream->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
-                           : sendmsg(stream->fd, &message, MSG_NOSIGNAL);
-    enum stream_verdict verdict = verdict_of(n, moved);
+    enum stream_verdict verdict;
+    ssize_t n;
+
+    if (count == 1) {
+        n = send(stream->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL);
+    } else {
+        struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)vectors,
+                                  .msg_iovlen = (size_t)count };
+        n = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    }
+    verdict = verdict_of(n, moved);
     return verdict == STREAM_CLOSED ? STREAM_FAILED : verdict;
 }
 

@@ -102,6 +102,28 @@ static void text_flushed(struct mc_op *op, enum mc_flush_result result)
     mc_op_part_done(op, slice_string(line));
 }
 
+/* What needs no more than its line. */
+static enum mc_step forward(struct mc_client *client, const struct mc_request *request)
+{
+    enum mc_forward_verdict verdict = mc_verb_is_get(request->verb)
+                                          ? mc_forward_get(client, request)
+                                          : mc_forward(client, request, slice_of(NULL, 0));
+
+    switch (verdict) {
+    case MC_FORWARD_MORE:
+        return MC_STEP_MORE;
+    case MC_FORWARD_WAIT:
+        return MC_STEP_STOP;
+    case MC_FORWARD_NO_MEMORY:
+        return MC_STEP_CLOSE;
+    case MC_FORWARD_UPLOAD:
+    case MC_FORWARD_OK:
+        break;
+    }
+    input_consume(&client->input, request->line_len);
+    return MC_STEP_ON;
+}
+
 static enum mc_step dispatch(struct mc_client *client, const struct mc_request *request,
                           struct slice bytes, struct slice answer)
 {
@@ -143,19 +165,7 @@ static enum mc_step dispatch(struct mc_client *client, const struct mc_request *
     if (mc_verb_is_storage(request->verb) && request->value_len <= MC_GATHER_MAX &&
         request->value_len <= mc_view_config(client->view)->max_value)
         return storage(client, request, bytes);
-    switch (mc_forward(client, request, slice_of(NULL, 0))) {
-    case MC_FORWARD_MORE:
-        return MC_STEP_MORE;
-    case MC_FORWARD_WAIT:
-        return MC_STEP_STOP;
-    case MC_FORWARD_NO_MEMORY:
-        return MC_STEP_CLOSE;
-    case MC_FORWARD_UPLOAD:
-    case MC_FORWARD_OK:
-        break;
-    }
-    input_consume(&client->input, request->line_len);
-    return MC_STEP_ON;
+    return forward(client, request);
 }
 
 static enum mc_step text_step(struct mc_client *client, struct slice bytes)
@@ -165,7 +175,9 @@ static enum mc_step text_step(struct mc_client *client, struct slice bytes)
 
     switch (mc_request_parse(bytes, &client->scanned, &request, &answer)) {
     case MC_REQUEST_OK: {
-        enum mc_step step = dispatch(client, &request, bytes, answer);
+        enum mc_step step = mc_verb_is_get(request.verb)
+                                ? forward(client, &request)
+                                : dispatch(client, &request, bytes, answer);
         if (step == MC_STEP_ON)
             counter_add(&client->cell->commands, 1);
         return step;

@@ -121,8 +121,8 @@ static enum mc_forward_verdict send_line(struct mc_client *client, struct mc_con
 }
 
 /* All commands of one key and one reply line. */
-static enum mc_forward_verdict forward_line(struct mc_client *client,
-                                            const struct mc_request *original, struct slice value)
+enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *original,
+                                   struct slice value)
 {
     struct mc_request request = *original;
     const struct config_cache *config = mc_view_config(client->view);
@@ -181,11 +181,4 @@ static enum mc_forward_verdict forward_line(struct mc_client *client,
         client->swallow = 0;
     }
     return send_line(client, connection, op, &request, &place, value);
-}
-
-enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
-                                   struct slice value)
-{
-    return mc_verb_is_get(request->verb) ? mc_forward_get(client, request)
-                                         : forward_line(client, request, value);
 }

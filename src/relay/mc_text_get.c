@@ -173,6 +173,7 @@ enum mc_forward_verdict mc_forward_get(struct mc_client *client, const struct mc
     struct slice rest = slice_of(request->keys.data + client->get_taken,
                                  request->keys.len - client->get_taken);
     enum mc_forward_verdict verdict;
+    const struct mc_op *first;
     struct slice key;
 
     if (request->one_key) {
@@ -183,7 +184,8 @@ enum mc_forward_verdict mc_forward_get(struct mc_client *client, const struct mc
     client->holding = true;
     verdict = send_keys(client, request, key, rest);
     client->holding = false;
-    if (verdict != MC_FORWARD_NO_MEMORY && !TAILQ_EMPTY(&client->ops))
+    first = TAILQ_FIRST(&client->ops);
+    if (verdict != MC_FORWARD_NO_MEMORY && first != NULL && (first->flags & MC_OP_DONE))
         mc_client_advance(client);
     return verdict;
 }

@@ -41,10 +41,24 @@ MUST_CHECK static inline bool watch_set(struct watch *watch, bool reading, bool 
     return mask == watch->mask || watch_change(watch, mask);
 }
 /* The same for what the stream needs, which for TLS may be the other direction. */
-bool watch_stream(struct watch *watch, const struct stream *stream, bool reading,
-                  bool writing) MUST_CHECK;
+MUST_CHECK static inline bool watch_stream(struct watch *watch, const struct stream *stream,
+                                           bool reading, bool writing)
+{
+    bool read_crosses = stream->read_wants_write;
+    bool write_crosses = stream->write_wants_read;
+
+    return watch_set(watch, (reading && !read_crosses) || (writing && write_crosses),
+                     (writing && !write_crosses) || (reading && read_crosses));
+}
 /* And back: which of EV_READ and EV_WRITE to act upon when `what` came. */
-short watch_meaning(const struct stream *stream, short what);
+static inline short watch_meaning(const struct stream *stream, short what)
+{
+    bool readable = (what & EV_READ) != 0;
+    bool writable = (what & EV_WRITE) != 0;
+
+    return (short)((stream->read_wants_write ? writable : readable) * EV_READ |
+                   (stream->write_wants_read ? readable : writable) * EV_WRITE);
+}
 /*
  * The callback is called with EV_READ in the next turn, though the socket may not be readable. For
  * a turn's task: from a handler it would still be this turn. A watch_set that changes the mask undoes it.

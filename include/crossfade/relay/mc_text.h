@@ -15,7 +15,7 @@ enum mc_forward_verdict {
     MC_FORWARD_UPLOAD,  /* the line is done with; the value streams to client->upload */
     MC_FORWARD_NO_MEMORY
 };
-/* `value`: of a storage command whose value is here (with its line end), else empty. */
+/* All commands of one key and one reply line. `value`: of a storage command whose value is here (with its line end), else empty. */
 enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
                                    struct slice value) MUST_CHECK;
 
