@@ -35,6 +35,7 @@ librelay_a_SOURCES = \
     src/relay/mc_census.c \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
+    src/relay/mc_connection.c \
     src/relay/mc_flush.c \
     src/relay/mc_lookup.c \
     src/relay/mc_observe.c \

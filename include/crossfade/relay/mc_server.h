@@ -197,7 +197,21 @@ void mc_connection_stall(struct mc_connection *connection, struct mc_client *cli
 /* Takes the first operation off the connection's queue. */
 struct mc_op *mc_connection_take(struct mc_connection *connection);
 
-/* Between the modules of a server: mc_server.c, mc_upload.c and mc_patience.c. */
+/*
+ * Between the modules of a server: mc_server.c (the server as a whole), mc_connection.c, mc_upload.c and
+ * mc_patience.c.
+ */
+static inline struct mc_trust *mc_connection_trust(const struct mc_connection *connection)
+{
+    return &connection->server->trust[connection->dialect->index];
+}
+/* What happened on the connection takes the trust in the server, in its dialect, or gives it back. */
+void mc_server_failed(const struct mc_connection *connection, const char *reason);
+void mc_server_trusted(const struct mc_connection *connection);
+/* An operation that waits for the server; and no more. */
+void mc_server_count(struct mc_server *server, struct mc_op *op);
+void mc_server_uncount(struct mc_server *server, const struct mc_op *op);
+void mc_connection_tick(struct mc_connection *connection, uint64_t now);
 void mc_connection_init(struct mc_connection *connection, struct mc_server *server,
                         const struct mc_dialect *dialect);
 /* False: the server is down now. */
