@@ -329,11 +329,20 @@ static bool merge_group(struct families *families, enum taking taking)
     return true;
 }
 
+/* Looking for what can be merged takes far longer than a sample may: when there is nothing, not for every
+ * newcomer again. */
+#define UNMERGED (FAMILIES_MAX / 4u)
+
 static bool make_room(struct families *families)
 {
+    if (families->unmerged > 0) {
+        families->unmerged--;
+        return false;
+    }
     for (int taking = 0; taking < TAKINGS; taking++)
         if (merge_group(families, (enum taking)taking))
             return true;
+    families->unmerged = UNMERGED;
     return false;
 }
 

@@ -67,6 +67,7 @@ struct family {
 
 struct families {
     unsigned count;
+    unsigned unmerged; /* so many newcomers take a place before merging is tried again */
     uint64_t samples;
     uint64_t weight; /* of all commands, also of families that were given up */
     uint64_t hashes[FAMILIES_MAX];
