@@ -86,3 +86,8 @@ check_PROGRAMS += tests/fuzz/fuzz_families
 tests_fuzz_fuzz_families_SOURCES = tests/fuzz/fuzz_families.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_families_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_families_LDADD = $(UNIT_LIBS_route)
+
+check_PROGRAMS += tests/fuzz/fuzz_mc_auth
+tests_fuzz_fuzz_mc_auth_SOURCES = tests/fuzz/fuzz_mc_auth.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_mc_auth_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_mc_auth_LDADD = $(UNIT_LIBS_proto)

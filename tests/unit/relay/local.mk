@@ -5,7 +5,8 @@ tests_unit_test_relay_SOURCES = \
     tests/unit/relay/http_rig.h \
     tests/unit/relay/test_http_failures.c \
     tests/unit/relay/test_http_plane.c \
-    tests/unit/relay/test_http_random.c
+    tests/unit/relay/test_http_random.c \
+    tests/unit/relay/test_mc_login.c
 tests_unit_test_relay_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_relay_LDADD = $(UNIT_LIBS_relay) $(CRITERION_LIBS)
 tests_unit_test_relay_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
