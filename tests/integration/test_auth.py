@@ -13,6 +13,7 @@ import threading
 import time
 import unittest
 
+import certificates
 import harness
 
 # crypt(3) of the system, which Python has lost: perl has it everywhere.
@@ -589,6 +590,63 @@ class Shown(Auth):
             wire.talk(b"get k\r\n", b"END\r\n")
         self.assertIn("100 of 150 clients", daemon.ctl("show", "clients"))
         self.assertEqual(150, len(daemon.show("clients 1000")))
+
+
+class Secure(Auth):
+    """By the name in the client's TLS certificate, and logins over TLS."""
+
+    def start(self, *arms, **listener):
+        self.server = self.memcached()
+        self.authority = certificates.Authority(self.folder)
+        own = self.authority.pair("server")
+        tls = {"certificate": own.certificate, "key": own.key,
+               "client_ca": self.authority.certificate, "client": "optional"}
+        listener = dict({"address": "127.0.0.1:@door@", "arms": list(arms), "tls": tls}, **listener)
+        self.running = self.daemon(self.config(self.server, listener))
+        return self.running
+
+    def join(self, pair=None):
+        return certificates.SecureWire(self.running.port("door"), self.authority.context(pair))
+
+    def test_a_name_in_the_certificate_says_the_arm(self):
+        self.start({"certificate": "*.py3.example", "arm": "py3"},
+                   {"certificate": "py2", "arm": "py2"})
+        common = self.authority.pair("common", "web.py3.example", "")
+        other = self.authority.pair("other", "nobody", "DNS:x.example,DNS:y.py3.example")
+        two = self.authority.pair("two", "py2", "")
+        stranger = self.authority.pair("stranger", "py3.example.net", "DNS:py3.example")
+        self.join(common).talk(WHICH_ARM, arm_reply(b"py3"))
+        self.join(other).talk(WHICH_ARM, arm_reply(b"py3"))
+        first = self.join(two)
+        first.talk(WHICH_ARM, arm_reply(b"py2"))
+        for pair in stranger, None:
+            self.assertEqual(self.join(pair).send(WHICH_ARM).rest(), NO_ARM)
+        self.assertIn(b"is refused: no entry of its arms matches (certificate py3.example.net)",
+                      self.running.log())
+        # A resumed session has the certificate of the one before.
+        context = self.authority.context(two)
+        before = certificates.SecureWire(self.running.port("door"), context)
+        before.talk(WHICH_ARM, arm_reply(b"py2"))
+        again = certificates.SecureWire(self.running.port("door"), context, before.sock.session)
+        again.talk(WHICH_ARM, arm_reply(b"py2"))
+        self.assertTrue(again.sock.session_reused)
+        self.assertEqual("certificate py2", [row["who"] for row in self.running.show("clients")
+                                             if row["arm"] == "py2"][0])
+
+    def test_logins_over_tls_in_both_protocols(self):
+        self.write("users", line("alice", "secret"))
+        daemon = self.start({"certificate": "cert.py3", "arm": "py3"}, {"user": "alice", "arm": "py2"},
+                            sasl=self.path("users"))
+        self.join().talk(b"get k\r\n" + text_login("alice", "secret") + WHICH_ARM,
+                         UNAUTHENTICATED + b"STORED\r\n" + arm_reply(b"py2"))
+        wire = self.join().send(plain("alice", "secret") + frame(0, b"__crossfade__/arm"))
+        self.assertEqual(take_frame(wire)[:2], (0x21, 0))
+        self.assertEqual(take_frame(wire)[2][4:], b"py2")
+        # The entry that comes first counts, and without a login there is nothing.
+        wire = self.join(self.authority.pair("cert", "cert.py3", ""))
+        wire.talk(b"get k\r\n" + text_login("alice", "secret") + WHICH_ARM,
+                  UNAUTHENTICATED + b"STORED\r\n" + arm_reply(b"py3"))
+        self.assertIn("user alice, certificate cert.py3", daemon.ctl("show", "clients"))
 
 
 class Servers(Auth):
