@@ -1,5 +1,5 @@
-"""A random mix of right and wrong commands by pipelining clients of two arms, over three memcached
-servers that are killed, frozen and started again meanwhile. Each client knows what it has written under
+"""A random mix of right and wrong commands by pipelining clients of two arms, some of them in binary, over three
+memcached servers that are killed, frozen and started again meanwhile. Each client knows what it has written under
 its own keys, and holds every reply against that: its place, its kind and its value.
 
 The seed is in the message of a failure; CROSSFADE_SEED=n runs that one again (the clients' commands are
@@ -12,8 +12,11 @@ import threading
 import time
 
 import harness
+import packets
+from packets import DONE, EXISTS, INVALID, NOT_FOUND, NOT_STORED, TEMPORARY, TOO_LARGE, UNKNOWN
 
-CLIENTS = 10
+CLIENTS = 12
+BINARY = 5    # of them
 SECONDS = 10  # of trouble
 KEYS = 12     # of each client
 VALUE = re.compile(rb"VALUE (\S+) (\d+) (\d+)(?: (\d+))?\r\n$")
@@ -184,12 +187,149 @@ class Client(threading.Thread):
         self.check(line.startswith(b"VERSION "), line)
         self.commands += len(chosen)
 
+    def last(self, key, value):
+        """All is well: it is stored and found."""
+        self.wire.talk(b"set %s 5 0 %d\r\n%s\r\nget %s\r\n" % (key, len(value), value, key),
+                       b"STORED\r\nVALUE %s 5 %d\r\n%s\r\nEND\r\n" % (key, len(value), value))
+
     def run(self):
         try:
             while not self.ending.is_set():
                 self.batch()
         except Exception as error:  # pylint: disable=broad-except
             self.fault = error
+
+
+class BinaryClient(Client):
+    """The same in the binary protocol: every request has an opaque of its own, and so has its reply.
+
+    Each method returns the request, its opaque, and what is called with the reply: None, if there was none.
+    """
+
+    MARK = 0xffffffff
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        for at, key in enumerate(list(self.keys)[:3]):
+            self.known.pop(key), self.maybe.pop(key)
+            self.keys[at] = key = key + (b" and a space", b"\r\nget x\r\n", b"\0\xff")[at]
+            self.known[key], self.maybe[key] = set(), set()
+        self.client = packets.Binary(self.wire)
+        self.opaque = 0
+
+    def number_of(self):
+        self.opaque = (self.opaque + self.random.randrange(1, 1 << 16)) % self.MARK
+        return self.opaque
+
+    def honest(self, reply, *statuses):
+        """The status, which has to be one of these; None when it is an honest failure of a server."""
+        if reply.status == TEMPORARY:
+            self.failed(repr(reply))
+            return None
+        self.check(reply.status in statuses, reply)
+        return reply.status
+
+    def quietly(self, quiet, reply):
+        """Was it done, for sure? A quiet success is not heard of."""
+        self.check(reply is not None or quiet, "no reply")
+        self.check(not quiet or reply is None or reply.status != DONE, reply)
+
+    def store(self):
+        key, value, opaque = self.random.choice(self.keys), self.value(), self.number_of()
+        at = self.random.choice([0] * 6 + [1, 2, 3])
+        quiet = self.random.random() < 0.4
+        opcode = ((packets.SET, packets.SETQ), (packets.ADD, packets.ADDQ),
+                  (packets.REPLACE, packets.REPLACEQ), (packets.SET, packets.SETQ))[at][quiet]
+        statuses = [DONE, EXISTS, NOT_FOUND] if at else [DONE]
+
+        def read(reply):
+            self.quietly(quiet, reply)
+            status = DONE if reply is None else self.honest(reply, *statuses)
+            if status is None:
+                self.maybe[key].add(value)
+            elif status == DONE:
+                self.known[key] = {value}
+        return packets.store(opcode, key, value, flags=self.number, opaque=opaque, cas=int(at == 3)), opaque, read
+
+    def delete(self):
+        key, opaque, quiet = self.random.choice(self.keys), self.number_of(), self.random.random() < 0.5
+
+        def read(reply):
+            self.quietly(quiet, reply)
+            if reply is None or self.honest(reply, DONE, NOT_FOUND) is not None:
+                self.known[key] = set()
+        return packets.request(packets.DELETEQ if quiet else packets.DELETE, key, opaque=opaque), opaque, read
+
+    def get(self):
+        strange = self.random.random() < 0.05
+        key, opaque = self.random.choice(self.strangers if strange else self.keys), self.number_of()
+        opcode, quiet, named, ask = self.random.choice([
+            (packets.GET, False, False, packets.request), (packets.GETQ, True, False, packets.request),
+            (packets.GETK, False, True, packets.request), (packets.GETKQ, True, True, packets.request),
+            (packets.GAT, False, False, packets.touch), (packets.GATKQ, True, True, packets.touch)])
+
+        def read(reply):
+            self.check(reply is not None or quiet, "no reply")
+            if reply is None or self.honest(reply, DONE, NOT_FOUND) is None:
+                return
+            self.check(not quiet or reply.status == DONE, reply)
+            self.check(reply.key == (key if named else b""), reply)
+            if reply.status == NOT_FOUND:
+                return
+            self.check(not strange and reply.value in self.known[key] | self.maybe[key], (key, reply.value[:100]))
+            self.check(int.from_bytes(reply.extras, "big") == self.number, reply.extras)
+            self.hits += 1
+        return ask(opcode, key, opaque=opaque), opaque, read
+
+    def simple(self):
+        key, opaque = self.random.choice(self.keys), self.number_of()
+        request, statuses = self.random.choice([
+            (packets.touch(packets.TOUCH, key, opaque=opaque), (DONE, NOT_FOUND)),
+            (packets.count(packets.INCR, key, 1, opaque=opaque), (NOT_FOUND, 6)),
+            (packets.request(packets.APPEND, self.strangers[0] + b"-", b"!", opaque=opaque), (NOT_STORED,)),
+            (packets.request(packets.VERSION, opaque=opaque), (DONE,))])
+        return request, opaque, lambda reply: self.honest(reply, *statuses)
+
+    def too_large(self):
+        key, opaque = self.random.choice(self.keys), self.number_of()
+
+        def read(reply):
+            if self.honest(reply, TOO_LARGE) is not None:
+                self.known[key] = set()
+        return packets.store(packets.SETQ, key, packets.request(packets.DELETE, self.keys[0]) * 30000,
+                             opaque=opaque), opaque, read
+
+    def broken(self):
+        """Those after which the connection goes on."""
+        opaque = self.number_of()
+        request, status = self.random.choice([
+            (packets.request(0x1b, extras=b"\0\0\0\1", opaque=opaque), UNKNOWN),
+            (packets.request(0x77, b"a key", b"and a value" * 9, opaque=opaque), UNKNOWN),
+            (packets.request(packets.SASL_AUTH, b"PLAIN", b"\0a\0b", opaque=opaque), UNKNOWN),
+            (packets.store(packets.SETQ, b"__crossfade__/x", b"value", opaque=opaque), INVALID),
+            (packets.request(packets.STAT, b"nonsense", opaque=opaque), NOT_FOUND)])
+        return request, opaque, lambda reply: self.honest(reply, status)
+
+    def batch(self):
+        kinds = [self.store] * 8 + [self.get] * 16 + [self.delete] * 2 + [self.simple, self.broken]
+        chosen = [self.random.choice(kinds)() for _ in range(self.random.choice([1, 3, 10, 60]))]
+        if self.random.random() < 0.02:
+            chosen.append(self.too_large())
+        data = b"".join(each[0] for each in chosen) + packets.request(packets.NOOP, opaque=self.MARK)
+        at = self.random.randrange(len(data)) if self.random.random() < 0.2 else len(data)
+        self.wire.send(data[:at])
+        if at < len(data):
+            time.sleep(0.01)
+            self.wire.send(data[at:])
+        replies = {each.opaque: each for each in self.client.until(self.MARK)}
+        order = [opaque for _, opaque, _ in chosen if opaque in replies]
+        self.check(order == list(replies)[:-1], "replies out of order: %r, %r" % (order, list(replies)))
+        for _, opaque, read in chosen:
+            read(replies.get(opaque))
+        self.commands += len(chosen)
+
+    def last(self, key, value):
+        self.check(self.client.set(key, value) == DONE and self.client.get(key) == value, key)
 
 
 class Mix(harness.Test):
@@ -220,7 +360,8 @@ class Mix(harness.Test):
             arm = ("py2", "py3")[number % 2]
             strangers = [b"c%d-%d" % (other, n) for other in range(CLIENTS) for n in range(3)
                          if other % 2 != number % 2]
-            clients.append(Client(seed, number, daemon.wire(arm, 20), arm, strangers))
+            kind = BinaryClient if number < BINARY else Client
+            clients.append(kind(seed, number, daemon.wire(arm, 20), arm, strangers))
         for client in clients:
             client.start()
         try:
@@ -244,10 +385,7 @@ class Mix(harness.Test):
                                        for row in daemon.show("servers")), "the servers' return")
         for client in clients:
             for key in client.keys:
-                value = b"last" + key
-                client.wire.talk(b"set %s 5 0 %d\r\n%s\r\nget %s\r\n" % (
-                    key, len(value), value, key),
-                    b"STORED\r\nVALUE %s 5 %d\r\n%s\r\nEND\r\n" % (key, len(value), value))
+                client.last(key, b"last" + key)
             client.wire.close()
 
     def test_random_mix(self):
