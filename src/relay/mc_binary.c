@@ -189,8 +189,8 @@ static enum mc_step binary_step(struct mc_client *client, struct slice bytes)
     case MC_BINARY_OK:
         break;
     }
-    step =
-        request.keyed ? mc_binary_forward(client, &request, bytes) : answer_here(client, &request, bytes);
+    step = request.keyed ? mc_binary_forward(client, &request, bytes)
+                         : answer_here(client, &request, bytes);
     if (step == MC_STEP_ON)
         counter_add(&client->cell->commands, 1);
     return step;

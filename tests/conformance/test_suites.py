@@ -38,5 +38,38 @@ class Memccapable(harness.Test):
         self.compare("-b", "binary", {"binary flush", "binary flushq"})
 
 
+class Tools(harness.Test):
+    """libmemcached-tools in both protocols."""
+
+    def run_tool(self, port, *command, status=0):
+        done = subprocess.run(command + ("--servers=127.0.0.1:%d" % port,), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, cwd=self.folder)
+        text = done.stdout.decode("latin-1")
+        self.assertEqual(status, done.returncode, "%s: %s" % (command, text))
+        return text
+
+    def test_g7_they_work(self):
+        daemon = self.daemon(harness.cache_config(self.memcached()))
+        for name, size in (("small", 20), ("large", 300000)):
+            with open(os.path.join(self.folder, name), "w") as file:
+                file.write(name * (size // 5))
+        for binary in ((), ("--binary",)):
+            for arm in ("py2", "py3"):
+                port = daemon.port(arm)
+                with self.subTest(binary=binary, arm=arm):
+                    self.run_tool(port, "memcping")
+                    self.run_tool(port, "memccp", *binary, "small", "large")
+                    self.assertEqual("small" * 4, self.run_tool(port, "memccat", *binary, "small").strip())
+                    self.assertEqual("large" * 60000, self.run_tool(port, "memccat", *binary, "large").strip())
+                    self.run_tool(port, "memcexist", *binary, "small")
+                    self.run_tool(port, "memctouch", *binary, "--expire=1000", "small")
+                    self.assertIn("crossfade", self.run_tool(port, "memcstat", *binary))
+                    self.run_tool(port, "memcrm", *binary, "small")
+                    self.run_tool(port, "memcexist", *binary, "small", status=1)
+                    if arm == "py3":
+                        self.run_tool(port, "memcflush", *binary)
+                        self.run_tool(port, "memcexist", *binary, "large", status=1)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -8,6 +8,7 @@ import struct
 import time
 
 import harness
+import packets
 
 REQUESTS = 10000
 # Timers, the control plane and the first use of a thing may allocate; a request may not.
@@ -95,6 +96,38 @@ class CachePlane(Counted):
         key = b"k" * 249
         self.wire.talk(b"set " + key + b" 0 0 1\r\nv\r\n", b"STORED\r\n")
         self.rounds(b"get " + key + b"\r\n", b"VALUE " + key + b" 0 1\r\nv\r\nEND\r\n", 20)
+
+
+class Binary(Counted):
+    def setUp(self):
+        super().setUp()
+        first, second = self.memcached(), self.memcached()
+        self.wire = self.counted_daemon(harness.cache_config(first, second)).wire("py3")
+        self.client = packets.Binary(self.wire)
+
+    def rounds(self, requests, replies, count):
+        data, wanted = b"".join(requests), b"".join(replies)
+        self.measure(lambda: self.wire.talk(data, wanted), REQUESTS // count, count)
+
+    def hit(self, key, value):
+        cas = self.client.ask(packets.store(packets.SET, key, value)).cas
+        return packets.reply(packets.GETKQ, key=key, value=value, extras=b"\0" * 4, cas=cas)
+
+    def test_gets_of_fifty_keys(self):
+        """Every other one is there; one is large, one has a digest on the server."""
+        keys = [b"key %d" % number for number in range(48)] + [b"k" * 249, b"large"]
+        hits = [self.hit(key, b"value") for key in keys[1:48:2] + [b"k" * 249]] + [self.hit(b"large", b"x" * 100000)]
+        self.rounds([packets.request(packets.GETKQ, key) for key in keys] + [packets.request(packets.NOOP)],
+                    hits + [packets.reply(packets.NOOP)], 50)
+
+    def test_writes_with_fan_out(self):
+        """Quiet ones, whose replies hold no cas number."""
+        self.client.set(b"shared:n", b"0")
+        self.rounds([packets.store(packets.SETQ, b"k", b"v" * 1000), packets.request(packets.DELETE, b"absent"),
+                     packets.count(packets.INCRQ, b"shared:n", 1), packets.request(packets.APPENDQ, b"k", b"")] * 5 +
+                    [packets.request(packets.NOOP)],
+                    [packets.reply(packets.DELETE, packets.NOT_FOUND, value=b"Not found")] * 5 +
+                    [packets.reply(packets.NOOP)], 20)
 
 
 class WebPlane(Counted):

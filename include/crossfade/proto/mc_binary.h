@@ -1,14 +1,23 @@
 /*
- * The binary memcache protocol (memcached's protocol-binary document; where it is silent, or memcached 1.6 does
- * otherwise, as memcached 1.6.18 behaves): headers of requests and replies, bytes in, structure out.
+ * The binary memcache protocol (memcached's protocol-binary document; where it is silent, or
+ * memcached 1.6 does otherwise, as memcached 1.6.18 behaves): headers of requests and replies,
+ * bytes in, structure out.
  *
- *   | 0x80 | opcode | key len  | extras len | type | vbucket  | body len | opaque | cas | extras key value |
- *   | 0x81 | opcode | key len  | extras len | type | status   | body len | opaque | cas | extras key value |
- *       1       1         2           1         1       2           4         4      8     body len bytes
+ *   bytes   request        reply
+ *     1     0x80           0x81
+ *     1     opcode
+ *     2     key length
+ *     1     extras length
+ *     1     data type, 0
+ *     2     vbucket, 0     status
+ *     4     body length: what follows the header
+ *     4     opaque
+ *     8     cas
+ *           extras, key, value
  *
- * Numbers are in network order on the wire; opaque and cas mean nothing here and are kept as the bytes
- * came. Most opcodes have a quiet twin, which answers only what its sender could not expect: a get its hits,
- * everything else its errors.
+ * Numbers are in network order on the wire; opaque and cas mean nothing here and are kept as the
+ * bytes came. Most opcodes have a quiet twin, which answers only what its sender could not expect:
+ * a get its hits, everything else its errors.
  */
 #ifndef CROSSFADE_PROTO_MC_BINARY_H
 #define CROSSFADE_PROTO_MC_BINARY_H
@@ -73,8 +82,8 @@ struct mc_binary_request {
     uint8_t loud;      /* the same without the quiet: enum mc_binary_opcode, or anything unknown */
     bool quiet;
     bool with_key;     /* its replies repeat the key */
-    bool keyed;        /* it is about one key, and goes to that key's server; `verb` says what it does */
-    enum mc_verb verb; /* classic: MC_GET, MC_GAT, MC_SET .. MC_PREPEND, MC_DELETE .. MC_TOUCH */
+    bool keyed;        /* it is about one key, and goes to that key's server: */
+    enum mc_verb verb; /* as classic: MC_GET, MC_GAT, MC_SET .. MC_PREPEND, MC_DELETE .. MC_TOUCH */
     struct slice extras;
     struct slice key;  /* any bytes, at most MC_KEY_MAX */
     size_t head_len;   /* header, extras and key */
@@ -106,7 +115,7 @@ struct mc_binary_reply {
     uint64_t cas;
 };
 
-/* MC_BINARY_OK, MC_BINARY_MORE (a header is not all here) or MC_BINARY_CLOSE. The body is looked at by nobody. */
+/* MC_BINARY_OK, MC_BINARY_MORE (not all of the header is here) or MC_BINARY_CLOSE. */
 enum mc_binary_verdict mc_binary_reply_parse(struct slice bytes,
                                              struct mc_binary_reply *reply) MUST_CHECK;
 
@@ -117,7 +126,7 @@ bool mc_binary_reply_fits(const struct mc_binary_reply *reply, uint8_t opcode);
 void mc_binary_request_write(char *out, uint8_t opcode, size_t key_len, size_t extras_len,
                              uint32_t body_len, uint32_t opaque, uint64_t cas);
 void mc_binary_reply_write(char *out, const struct mc_binary_reply *reply);
-/* Makes a reply another one's in place: its opcode, opaque and key length; body_len follows the key. */
+/* Makes a reply another one's, in place: opcode, opaque, and the lengths of key and body. */
 void mc_binary_reply_rewrite(char *head, const struct mc_binary_reply *reply, uint8_t opcode,
                              uint32_t opaque, size_t key_len);
 

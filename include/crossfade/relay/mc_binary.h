@@ -6,9 +6,9 @@
  *   server      GETK hit, opaque 42                  fits, or the connection is closed
  *   client      GETKQ hit "user 1", opaque 7f..      in the client's own words
  *
- * Servers are asked in the replying form whatever the client asked in: so each operation has its answer, and
- * what quiet forms leave out is left out here. Quiet operations stand in the client's line with all others,
- * which makes a NOOP the barrier that it has to be.
+ * Servers are asked in the replying form whatever the client asked in: so each operation has its
+ * answer, and what quiet forms leave out is left out here. Quiet operations stand in the client's
+ * line with all others, which makes a NOOP the barrier that it has to be.
  */
 #ifndef CROSSFADE_RELAY_MC_BINARY_H
 #define CROSSFADE_RELAY_MC_BINARY_H
@@ -17,8 +17,8 @@
 #include "crossfade/relay/mc_client.h"
 #include "crossfade/relay/mc_server.h"
 
-/* relay/mc_binary.c. A reply without a server's help, in its place in the line. `status`: other than
- * MC_BINARY_DONE, also for quiet requests. */
+/* relay/mc_binary.c. A reply without a server's help, in its place in the line; nothing for a quiet
+ * request that is DONE. */
 bool mc_binary_answer(struct mc_client *client, const struct mc_binary_request *request,
                       uint16_t status, struct slice text) MUST_CHECK;
 /* The same as the reply of an operation. */
@@ -26,12 +26,12 @@ void mc_binary_set_reply(struct mc_op *op, uint16_t status, struct slice text);
 /* An operation that found nothing: its reply, if its client gets one. */
 void mc_binary_set_miss(struct mc_op *op);
 
-/* relay/mc_binary_forward.c. A keyed request whose head is here, and its value if that is short enough to
- * wait for; consumes what it is done with. */
+/* relay/mc_binary_forward.c. A keyed request, of which the head is here at least; consumes what it
+ * is done with. */
 enum mc_step mc_binary_forward(struct mc_client *client, const struct mc_binary_request *request,
                                struct slice bytes) MUST_CHECK;
-/* A request with this (loud) opcode for the operation; `value_len` bytes are to follow. The connection takes
- * over the operation; false without memory. */
+/* The request as the server gets it; `value_len` bytes are to follow. The connection takes over the
+ * operation; false without memory. */
 bool mc_binary_compose(struct mc_connection *connection, struct mc_op *op,
                        const struct key_place *place, const struct mc_binary_request *request,
                        uint32_t value_len) MUST_CHECK;

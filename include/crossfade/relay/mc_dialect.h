@@ -59,8 +59,8 @@ struct mc_dialect {
     bool (*end_get)(struct mc_client *client);
     /* The reply that tells a client that its operation failed: `text` is a sentence. */
     void (*fail)(struct mc_op *op, struct slice text);
-    /* A get, of which nothing has gone out, failed because of a server: what its client gets in its place.
-     * MC_OP_FAILED says that on_failure wants an error, otherwise it is a miss. NULL: nothing here. */
+    /* A get, of which nothing has gone out, failed because of a server: what its client gets in its
+     * place. MC_OP_FAILED: on_failure wants an error, otherwise it is a miss. NULL: nothing here. */
     void (*fail_get)(struct mc_op *op);
     /* A flush is over: finishes the operation, mc_op_part_done, with the reply. */
     void (*flushed)(struct mc_op *op, enum mc_flush_result result);

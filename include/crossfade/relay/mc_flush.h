@@ -51,8 +51,8 @@ enum mc_flush_result {
 const char *mc_flush_reason(enum mc_flush_result result);
 
 /*
- * Worker. Takes `op`, which nobody expects yet, to its place in the client's line; the client waits from
- * now on. The answer comes by the dialect's `flushed`, at once if it is refused.
+ * Worker. Takes `op`, which nobody expects yet, to its place in the client's line; the client waits
+ * from now on. The answer comes by the dialect's `flushed`, at once if it is refused.
  */
 void mc_flush_begin(struct mc_client *client, struct mc_op *op, uint64_t delay);
 /* Worker: hands out the verdicts that have come. */
