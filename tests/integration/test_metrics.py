@@ -68,8 +68,13 @@ class Metrics(control_talk.Test):
         for _ in range(5):
             web.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").until(b"py2")
         self.talk().ok("start")
-        before, _ = families, None
-        families, _ = control_talk.metrics(daemon)
+        before = families
+
+        def all_counted():
+            after, _ = control_talk.metrics(daemon)
+            count = after["crossfade_web_latency_seconds"].value("_count", arm="py2")
+            return after if count >= 5 else None
+        families = harness.eventually(all_counted, "the count of the five requests")
         for name, amount, labels in (
                 ("cache_gets", 7, {"arm": "py2"}), ("cache_hits", 7, {"arm": "py2"}),
                 ("cache_sets", 1, {"arm": "py2"}), ("cache_misses", 1, {"arm": "py-3_x"}),
