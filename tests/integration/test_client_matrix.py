@@ -100,10 +100,13 @@ class Matrix(harness.Test):
         for key, (_, value) in got[1].items():
             self.assertNotIn(other.encode(), value, key)
 
-    def drive(self, library, **options):
+    def need(self, library):
         check, packages = NEEDS[library]
         if not shutil.which(check[0]) or subprocess.call(check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             self.skipTest("no %s here: apt-get install %s" % (library, packages))
+
+    def drive(self, library, **options):
+        self.need(library)
         wanted = {}
         for arm in ("py2", "py3"):
             # flush_all is refused to the arm without a prefix: the end of the script differs.
@@ -125,6 +128,37 @@ class Matrix(harness.Test):
             for arm, run in runs.items():
                 steps, keys = run.finish()
                 self.same(library, wanted[arm], (steps, self.stored(daemon.port(arm), keys)), arm)
+
+    def drive_logged_in(self, library, **options):
+        """Both arms by one listener, which knows them by who logs in."""
+        self.need(library)
+        wanted = {arm: self.through(library, self.memcached().port, arm, False, options) for arm in ("py2", "py3")}
+        config = harness.cache_config(self.memcached(), coherence="none")
+        hashed = subprocess.run(["perl", "-e", "print crypt('secret', '$5$rounds=1000$salt$')"], check=True,
+                                stdout=subprocess.PIPE).stdout.decode()
+        users = os.path.join(self.folder, "users")
+        with open(users, "w") as file:
+            os.chmod(users, 0o600)
+            file.write("web2:%s\nweb3:%s\n" % (hashed, hashed))
+        config["cache"]["listen"].append({"address": "127.0.0.1:@door@", "sasl": users, "arms": [
+            {"user": "web2", "arm": "py2"}, {"user": "web3", "arm": "py3"}]})
+        daemon = self.daemon(config)
+        runs = {arm: Run(library, daemon.port("door"), TAGS[arm], dict(options, user=user, password="secret"))
+                for arm, user in (("py2", "web2"), ("py3", "web3"))}
+        for run in runs.values():
+            self.addCleanup(run.close)
+        for arm, run in runs.items():
+            steps, keys = run.finish()
+            self.same(library, wanted[arm], (steps, self.stored(daemon.port(arm), keys)), arm)
+
+    def test_g1_pylibmc_logged_in(self):
+        self.drive_logged_in("pylibmc", binary=True, behaviours={"cas": True})
+
+    def test_g1_python_binary_memcached_logged_in(self):
+        self.drive_logged_in("bmemcached")
+
+    def test_g1_dalli_logged_in(self):
+        self.drive_logged_in("dalli", protocol="binary")
 
     def test_g7_pylibmc(self):
         self.drive("pylibmc", behaviours={})
