@@ -265,7 +265,8 @@ void mc_login_tick(struct mc_plane *plane, uint64_t now)
             client->login_due = 0;
             client->stage = MC_STAGE_LOGIN;
             answer(client, false);
-        } else if (now > client->since + MC_LOGIN_TIME && client->login == NULL) {
+        } else if (now > client->since + MC_LOGIN_TIME && client->login == NULL &&
+                   !client->login_later) {
             counter_add(&client->listener_cell->logins_given_up, client->stage == MC_STAGE_LOGIN);
             mc_client_close(client, "it has not logged in");
         }

@@ -1,5 +1,6 @@
 #include "crossfade/route/verifier.h"
 
+#include "crossfade/base/clock.h"
 #include "crossfade/base/hash.h"
 
 #include <crypt.h>
@@ -155,9 +156,9 @@ static bool is_exceeded(uint64_t limit, uint64_t now, uint64_t burst, uint64_t p
     return limit > now && limit - now > (burst - 1) * pace;
 }
 
-static void charge(uint64_t *limit, uint64_t now, uint64_t pace)
+static void charge(uint64_t *limit, uint64_t now, uint64_t pace, uint64_t price)
 {
-    *limit = (*limit > now ? *limit : now) + pace;
+    *limit = (*limit > now ? *limit : now) + (pace > price ? pace : price);
 }
 
 bool verifier_recall(struct verifier *verifier, const struct verifier_wish *wish, uint64_t now,
@@ -199,14 +200,16 @@ static bool is_right(struct verifier *verifier, const struct verifier_wish *wish
 enum verifier_verdict verifier_verify(struct verifier *verifier, const struct verifier_wish *wish,
                                       uint64_t now)
 {
+    uint64_t begin = clock_now();
     bool right = is_right(verifier, wish);
+    uint64_t took = clock_now() - begin;
     unsigned char mac[MAC_SIZE];
 
     if (make_mac(verifier, wish, mac))
         remember(verifier, right ? &verifier->right : &verifier->wrong, mac);
     if (right)
         return VERIFIER_RIGHT;
-    charge(user_limit(verifier, wish), now, VERIFIER_USER_PACE);
-    charge(place_limit(verifier, wish), now, VERIFIER_PLACE_PACE);
+    charge(user_limit(verifier, wish), now, VERIFIER_USER_PACE, VERIFIER_USER_SHARE * took);
+    charge(place_limit(verifier, wish), now, VERIFIER_PLACE_PACE, VERIFIER_PLACE_SHARE * took);
     return VERIFIER_WRONG;
 }

@@ -7,7 +7,8 @@
  * for ever costs nothing either.
  *
  * Whoever tries many different passwords is slowed down: only so many failures a second are worth a
- * hash, for each user and for each place (listener). Above that an unknown login is refused unseen.
+ * hash, for each user and for each place (listener), and only a share of the thread's time. Above that an
+ * unknown login is refused unseen.
  */
 #ifndef CROSSFADE_ROUTE_VERIFIER_H
 #define CROSSFADE_ROUTE_VERIFIER_H
@@ -39,11 +40,13 @@ static inline bool verifier_granted(enum verifier_verdict verdict)
     return verdict == VERIFIER_RIGHT || verdict == VERIFIER_KNOWN;
 }
 
-/* As many failures at once, and then one in so many microseconds. */
+/* As many failures at once, and then one in so many microseconds, or in so many times that a hash takes. */
 #define VERIFIER_PLACE_BURST 100u
 #define VERIFIER_PLACE_PACE 50000u
+#define VERIFIER_PLACE_SHARE 2u
 #define VERIFIER_USER_BURST 20u
 #define VERIFIER_USER_PACE 500000u
+#define VERIFIER_USER_SHARE 10u
 #define VERIFIER_REMEMBERED 1024u /* right ones, and as many wrong ones */
 
 struct verifier;
