@@ -11,6 +11,9 @@
 static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
 static void report(struct tls_reporter *reporter, bool fault, const char *key, const char *format,
+                   va_list arguments) __attribute__((format(printf, 4, 0)));
+
+static void report(struct tls_reporter *reporter, bool fault, const char *key, const char *format,
                    va_list arguments)
 {
     char text[1024];
