@@ -40,6 +40,7 @@ EXTRA_DIST += \
     tests/integration/test_observe.py \
     tests/integration/test_random_mix.py \
     tests/integration/test_rollout.py \
+    tests/integration/test_scale.py \
     tests/integration/test_servers.py \
     tests/integration/test_tls.py \
     tests/integration/test_tls_servers.py \

@@ -89,13 +89,13 @@ class Rig(harness.Test):
         harness.eventually(lambda: all(row["waiting"] == 0 for row in
                                        self.crossfade.show("servers")), "the last reply")
 
-    def narrow(self):
+    def narrow(self, arm="py2"):
         """A client whose socket takes little."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.addCleanup(sock.close)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(harness.WAIT)
-        sock.connect(("127.0.0.1", self.crossfade.port("py2")))
+        sock.connect(("127.0.0.1", self.crossfade.port(arm)))
         return sock
 
 
