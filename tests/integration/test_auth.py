@@ -269,7 +269,7 @@ class Binary(Auth):
                              [(0x20, 0), (0x21, 0), (0, 1)])
             wire.close()
 
-    def test_another_login_makes_it_another_arm_when_what_is_under_way_is_done(self):
+    def test_another_login_makes_it_another_arm(self):
         daemon = self.start(line("alice", "secret") + line("web3-1", "hunter2"))
         wire = daemon.wire("door")
         arm = frame(0, b"__crossfade__/arm")
@@ -458,6 +458,25 @@ class Reloads(Auth):
         daemon.ctl("reload")
         stranger.talk(WHICH_ARM, arm_reply(b"py3"))
         served.talk(WHICH_ARM, arm_reply(b"py2"))
+
+    def test_when_their_listener_is_gone_strangers_go_on_by_its_rules(self):
+        daemon = self.start(line("alice", "secret"))
+        stranger, served = daemon.wire("door"), daemon.wire("door")
+        stranger.talk(b"get k\r\n", UNAUTHENTICATED)
+        served.send(plain("alice", "secret"))
+        self.assertEqual(take_frame(served)[:2], (0x21, 0))
+        config = daemon.source
+        config["cache"]["listen"] = [{"address": "127.0.0.1:@other@", "arm": "py3"}]
+        daemon.write(config)
+        daemon.ctl("reload")
+        stranger.talk(text_login("alice", "secret") + WHICH_ARM, b"STORED\r\n" + arm_reply(b"py2"))
+        # Who is served has moved on; there is no listener left that would know users.
+        served.send(frame(0, b"__crossfade__/arm") + plain("alice", "secret"))
+        self.assertEqual(take_frame(served)[2][4:], b"py2")
+        self.assertEqual(take_frame(served)[:2], (0x21, 0x81))
+        self.assertEqual(["", daemon.resolve("127.0.0.1:@door@")[1]],
+                         [row["listener"] and int(row["listener"].rsplit(":", 1)[1])
+                          for row in sorted(daemon.show("clients"), key=lambda row: row["listener"])])
 
     def test_logins_may_begin_with_a_reload(self):
         server = self.memcached()

@@ -354,6 +354,40 @@ Test(mc_login, a_client_may_go_at_any_moment)
     desk_close(&desk);
 }
 
+Test(mc_login, a_stop_waits_for_the_verdict)
+{
+    struct desk desk;
+    int waiting;
+    int idle;
+    int wrong;
+
+    desk_open(&desk);
+    waiting = join(&desk);
+    say(&desk, waiting, LOGIN);
+    wrong = join(&desk);
+    say(&desk, wrong, LOGIN);
+    cr_assert(mc_login_take(&desk.worker.logins->slots[1]));
+    mc_login_answer(&desk.worker.logins->slots[1], VERIFIER_WRONG);
+    mc_login_collect(desk.worker.mc);
+    idle = join(&desk);
+    desk.worker.draining = true;
+    mc_plane_drain(desk.worker.mc);
+    turn(&desk);
+    expect_closed(idle);
+    expect(waiting, "");
+    expect(wrong, "");
+    (void)decide(&desk, VERIFIER_RIGHT);
+    expect(waiting, "STORED\r\n");
+    expect_closed(waiting);
+    wait(&desk, MC_LOGIN_DELAY);
+    expect(wrong, FAILURE);
+    expect_closed(wrong);
+    close(waiting);
+    close(wrong);
+    close(idle);
+    desk_close(&desk);
+}
+
 Test(mc_login, the_right_password_of_a_user_without_an_arm)
 {
     struct desk desk;
