@@ -105,7 +105,7 @@ static void text_flushed(struct mc_op *op, enum mc_flush_result result)
 /* What needs no more than its line. */
 static enum mc_step forward(struct mc_client *client, const struct mc_request *request)
 {
-    enum mc_forward_verdict verdict = mc_verb_is_get(request->verb)
+    enum mc_forward_verdict verdict = mc_verb_is_classic_get(request->verb)
                                           ? mc_forward_get(client, request)
                                           : mc_forward(client, request, slice_of(NULL, 0));
 
@@ -175,7 +175,7 @@ static enum mc_step text_step(struct mc_client *client, struct slice bytes)
 
     switch (mc_request_parse(bytes, &client->scanned, &request, &answer)) {
     case MC_REQUEST_OK: {
-        enum mc_step step = mc_verb_is_get(request.verb)
+        enum mc_step step = mc_verb_is_classic_get(request.verb)
                                 ? forward(client, &request)
                                 : dispatch(client, &request, bytes, answer);
         if (step == MC_STEP_ON)

@@ -90,9 +90,15 @@ bool mc_request_next_key(struct slice *keys, struct slice *key);
 #define MC_STORAGE_TAIL_MAX 96u
 
 struct slice mc_verb_name(enum mc_verb verb);
+/* Of any number of keys: get gets gat gats. */
+static inline bool mc_verb_is_classic_get(enum mc_verb verb)
+{
+    return verb <= MC_GATS;
+}
+/* What answers with a value: these and mg. */
 static inline bool mc_verb_is_get(enum mc_verb verb)
 {
-    return verb <= MC_GATS || verb == MC_META_GET;
+    return mc_verb_is_classic_get(verb) || verb == MC_META_GET;
 }
 static inline bool mc_verb_is_meta(enum mc_verb verb)
 {
