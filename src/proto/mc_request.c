@@ -405,7 +405,7 @@ enum mc_request_verdict mc_request_parse(struct slice bytes, size_t *scanned,
 
 bool mc_request_next_key(struct slice *keys, struct slice *key)
 {
-    *key = next_word(keys);
+    *key = keys->len > 0 ? next_word(keys) : *keys; /* nothing may also point nowhere */
     return key->len > 0;
 }
 
