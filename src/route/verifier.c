@@ -15,6 +15,7 @@
 #define SETS (VERIFIER_REMEMBERED / WAYS)
 #define USER_LIMITS 256u
 #define PLACE_LIMITS 64u
+#define STACK_WIPED ((size_t)32 * 1024)
 
 /* Four for each value of the first bytes; the one that was asked for longest ago makes room. */
 struct memory {
@@ -184,6 +185,14 @@ bool verifier_recall(struct verifier *verifier, const struct verifier_wish *wish
     return false;
 }
 
+/* crypt_r leaves blocks of the password where its calls were on the stack: below the caller's own. */
+static __attribute__((noinline)) void wipe_stack(void)
+{
+    char below[STACK_WIPED];
+
+    OPENSSL_cleanse(below, sizeof(below));
+}
+
 /* The hash of a user who is not there is that of another: it takes as long, and is never right. */
 static bool is_right(struct verifier *verifier, const struct verifier_wish *wish)
 {
@@ -194,6 +203,7 @@ static bool is_right(struct verifier *verifier, const struct verifier_wish *wish
     bool equal = made != NULL && strlen(made) == len && CRYPTO_memcmp(made, against, len) == 0;
 
     OPENSSL_cleanse(&verifier->crypt, sizeof(verifier->crypt));
+    wipe_stack();
     return equal && hash != NULL;
 }
 

@@ -320,6 +320,41 @@ except pylibmc.Error as error:
         self.assertEqual(done.stdout.strip(), b"")
 
 
+class Secrets(Auth):
+    def memory_holds(self, daemon, wanted):
+        """In how many places the daemon's writable memory has these bytes."""
+        found = 0
+        with open("/proc/%d/maps" % daemon.pid) as maps, \
+                open("/proc/%d/mem" % daemon.pid, "rb", 0) as memory:
+            for each in maps:
+                place, rights = each.split()[:2]
+                begin, end = [int(part, 16) for part in place.split("-")]
+                if not rights.startswith("rw"):
+                    continue
+                try:
+                    memory.seek(begin)
+                    found += memory.read(end - begin).count(wanted)
+                except (OSError, ValueError):
+                    pass
+        return found
+
+    @unittest.skipUnless(os.geteuid() == 0, "it takes root to read another process's memory")
+    def test_passwords_do_not_stay_in_memory(self):
+        daemon = self.start(line("alice", "right-FRdYvYLkQ7") +
+                            line("bcrypt", "right-FRdYvYLkQ7", "$2b$05$%sabcdefghijklmnopq.") +
+                            line("yescrypt", "right-FRdYvYLkQ7", "$y$j75$%s$"),
+                            arms=[{"user": "*", "arm": "py2"}])
+        for user in ("alice", "bcrypt", "yescrypt"):
+            daemon.wire("door").talk(text_login(user, "right-FRdYvYLkQ7"), b"STORED\r\n")
+            wire = daemon.wire("door").send(plain("alice", "right-FRdYvYLkQ7"))
+            self.assertEqual(take_frame(wire)[1], 0)
+            daemon.wire("door").talk(text_login("alice", "wrong-FRdYvYLkQ7"), FAILURE)
+            daemon.wire("door").send_split(text_login("alice", "right-FRdYvYLkQ7"), 7,
+                                           0.01).expect(b"STORED\r\n")
+        self.assertGreater(self.memory_holds(daemon, b"alice"), 0)
+        self.assertEqual(0, self.memory_holds(daemon, b"FRdYvYLkQ7"))
+
+
 class Storms(Auth):
     def test_others_are_served_while_a_slow_hash_is_under_way(self):
         self.server = self.memcached()
