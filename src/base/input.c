@@ -16,6 +16,8 @@ static bool is_private(const struct input *input)
 
 void input_drop(struct input *input)
 {
+    if (input->secret)
+        explicit_bzero(input->chunk->data + input->begin, input->end - input->begin);
     chunk_unref(input->chunk);
 }
 
@@ -57,6 +59,8 @@ bool input_room(struct input *input, struct buffer_pool *pool, char **at, size_t
         return false;
     if (before != NULL) {
         memcpy(chunk->data + chunk->used, before->data + input->begin, left);
+        if (input->secret)
+            explicit_bzero(before->data + input->begin, left);
         chunk_unref(before);
     } else {
         ensure(left == 0);
@@ -95,6 +99,8 @@ bool input_keep_rest(struct input *input, struct buffer_pool *pool, size_t need)
         return false;
     }
     memcpy(chunk->data, input->chunk->data + input->begin, left);
+    if (input->secret)
+        explicit_bzero(input->chunk->data + input->begin, left);
     chunk->used = left;
     if (is_private(input))
         chunk_unref(input->chunk);

@@ -141,6 +141,7 @@ void mc_client_become_stranger(struct mc_client *client, enum mc_stage stage)
     if (client->is_stranger)
         return;
     client->is_stranger = true;
+    client->input.secret = true;
     take_cell(client, &client->plane->nobody);
     client->since = worker_now(client->plane->worker);
     TAILQ_INSERT_TAIL(&client->plane->strangers, client, stranger);
@@ -152,6 +153,7 @@ void mc_client_leave_strangers(struct mc_client *client)
     if (!client->is_stranger)
         return;
     client->is_stranger = false;
+    client->input.secret = false;
     TAILQ_REMOVE(&client->plane->strangers, client, stranger);
     counter_sub(&client->listener_cell->strangers, 1);
 }

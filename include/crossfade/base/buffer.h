@@ -199,19 +199,22 @@ struct input {
     struct chunk *chunk; /* NULL: nothing here */
     size_t begin;        /* first unparsed byte */
     size_t end;          /* behind the last byte */
+    bool secret;         /* what is moved elsewhere is wiped where it was */
 };
 
 static inline void input_init(struct input *input)
 {
     input->chunk = NULL;
     input->begin = input->end = 0;
+    input->secret = false;
 }
 void input_drop(struct input *input);
 static inline void input_clear(struct input *input)
 {
     if (input->chunk != NULL && input->chunk != input->chunk->pool->read)
         input_drop(input);
-    input_init(input);
+    input->chunk = NULL;
+    input->begin = input->end = 0;
 }
 /* Where the next read goes: *at and the bytes free there (never 0). False without memory. */
 bool input_room(struct input *input, struct buffer_pool *pool, char **at, size_t *room) MUST_CHECK;
