@@ -114,7 +114,9 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     struct ticket_key key;
     int which = take_key(context->tickets, sealing ? NULL : name, &key);
-    int result = which < 0 ? 0 : which == 0 ? 1 : 2;
+    /* With 1.3 a ticket is meant to be used once (RFC 8446 appendix C.4): each gets a successor. */
+    bool renewed = which > 0 || SSL_version(ssl) >= TLS1_3_VERSION;
+    int result = which < 0 ? 0 : sealing || !renewed ? 1 : 2;
 
     if (result != 0 && sealing) {
         memcpy(name, key.name, sizeof(key.name));

@@ -194,6 +194,22 @@ class Resumption(Secure):
             self.answers(wire)
             return wire.sock.session_reused
 
+    def test_each_resumption_brings_the_session_for_the_next(self):
+        """As with 1.3 a client uses a ticket once."""
+        daemon = self.daemon(self.config())
+        for version in V12, V13:
+            context = self.authority.context(version=version)
+            session = self.session(self.secure(daemon, context=context))
+            tickets = set()
+            for _ in range(5):
+                with self.secure(daemon, context=context, session=session) as wire:
+                    self.answers(wire)
+                    self.assertTrue(wire.sock.session_reused)
+                    session = wire.sock.session
+                    tickets.add(session.id)
+            if version == V13:
+                self.assertEqual(len(tickets), 5)
+
     def test_by_any_worker_and_after_a_reload_with_another_certificate(self):
         config = self.config()
         config["process"]["workers"] = 3
