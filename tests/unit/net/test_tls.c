@@ -98,10 +98,10 @@ static void tear_down(void)
     identity_remove(&identity);
 }
 
+/* After set_up, for clients without certificates. */
 static void set_up_plain_clients(void)
 {
     const struct config_tls config = listener();
-    set_up();
     make_contexts(&config);
 }
 

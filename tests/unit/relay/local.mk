@@ -1,6 +1,9 @@
 check_PROGRAMS += tests/unit/test_relay
 TESTS += tests/unit/test_relay
 tests_unit_test_relay_SOURCES = \
+    tests/unit/net/identity.c \
+    tests/unit/net/identity.h \
+    tests/unit/relay/test_greeting.c \
     tests/unit/relay/http_rig.c \
     tests/unit/relay/http_rig.h \
     tests/unit/relay/test_http_failures.c \
