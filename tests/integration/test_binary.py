@@ -4,7 +4,9 @@ import os
 import struct
 import time
 
+import certificates
 import harness
+from certificates import SecureWire
 from packets import (ADD, ADDQ, APPEND, APPENDQ, AUTH_ERROR, DECR, DELETE, DELETEQ, DONE, EXISTS, FLUSH, FLUSHQ,
                      GAT, GATK, GATKQ, GATQ, GET, GETK, GETKQ, GETQ, INCR, INCRQ, INVALID, NOOP, NOT_FOUND,
                      PREPEND, QUIT, REPLACE, REPLACEQ, SET, SETQ, STAT, TEMPORARY, TOO_LARGE, TOUCH,
@@ -364,6 +366,27 @@ class Guard(Rig):
             time.sleep(0.01)
             self.assertEqual(INVALID, client.ask(data[cut:]).status)
         self.assertEqual(b"\x80\x02K\x01.", client.get(b"shared:k"))
+
+
+class OverTls(harness.Test):
+    def test_on_both_sides(self):
+        authority = certificates.Authority(self.folder)
+        pair = authority.pair("server")
+        server = self.memcached("-Z", "-o", "ssl_chain_cert=%s,ssl_key=%s" % (pair.certificate, pair.key))
+        config = harness.cache_config(server, server_tls={"ca": authority.certificate})
+        for listen in config["cache"]["listen"]:
+            listen["tls"] = {"certificate": pair.certificate, "key": pair.key}
+        daemon = self.daemon(config)
+        py2, py3 = [Binary(SecureWire(daemon.port(arm), authority.context())) for arm in ("py2", "py3")]
+        big = os.urandom(700000)
+        self.assertEqual([DONE, DONE], [py2.fill(b"a b", big), py3.fill(b"a b", b"3")])
+        self.assertTrue(py2.get(b"a b") == big and py3.get(b"a b") == b"3")
+        self.assertEqual(DONE, py3.delete(b"a b"))
+        self.assertIsNone(py2.get(b"a b"))
+        got = py3.barrier(*[store(SETQ, b"%d" % number, b"v" * number) for number in range(300)],
+                          *[request(GETKQ, b"%d" % number) for number in range(300)])
+        self.assertEqual([(b"%d" % number, b"v" * number) for number in range(300)],
+                         [(each.key, each.value) for each in got])
 
 
 class Down(harness.Test):
