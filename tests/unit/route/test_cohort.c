@@ -636,7 +636,7 @@ Test(cohort, an_identity_alone_is_decided_on_as_in_the_request_that_brings_it)
 
     for (unsigned i = 0; i < 1000; i++) {
         char text[16];
-        struct fake fake = { .headers = { { "X-User-Id" } } };
+        struct fake fake = { .headers = { { "X-User-Id", SLICE("") } } };
         struct cohort_decision alone;
         struct cohort_decision asked;
 
