@@ -141,17 +141,22 @@ static enum mc_request_verdict parse_storage(struct slice rest, struct mc_reques
     unsigned numbers = request->verb == MC_CAS ? 5 : 4;
     struct words words;
     uint64_t flags;
+    uint64_t len;
 
     split(rest, &words);
     if (words.count < numbers || words.count > numbers + 1)
         return refuse(answer, error);
     request->noreply = last_is_noreply(&words);
     request->keys = words.word[0];
+    if (!to_unsigned(words.word[3], &len) || len >= LENGTH_LIMIT)
+        return refuse(answer, bad_format);
     if (request->keys.len > MC_KEY_MAX || !to_unsigned(words.word[1], &flags) ||
         !to_signed(words.word[2], &request->exptime) ||
-        !to_unsigned(words.word[3], &request->value_len) || request->value_len >= LENGTH_LIMIT ||
-        (request->verb == MC_CAS && !to_unsigned(words.word[4], &request->cas)))
+        (request->verb == MC_CAS && !to_unsigned(words.word[4], &request->cas))) {
+        request->value_len = len + 2;
         return refuse(answer, bad_format);
+    }
+    request->value_len = len;
     request->flags = (uint32_t)flags; /* memcached keeps the low 32 bits */
     return MC_REQUEST_OK;
 }

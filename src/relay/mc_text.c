@@ -184,6 +184,7 @@ static enum mc_step text_step(struct mc_client *client, struct slice bytes)
     }
     case MC_REQUEST_ERROR:
         counter_add(&client->cell->commands, 1);
+        client->swallow = request.value_len;
         return refuse(client, &request, answer);
     case MC_REQUEST_CLOSE:
         client->closing = true;

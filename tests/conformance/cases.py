@@ -87,6 +87,26 @@ def storage_lines():
         yield rest, data
 
 
+def is_number(word, least, below):
+    return bool(re.fullmatch(rb"[-+]?[0-9]+", word)) and least <= int(word) < below
+
+
+def as_memcached(case):
+    """A storage command that is refused, but says how long its value is: memcached runs the value as
+    commands (a key that is too long is an injection that way), and here it is swallowed."""
+    line, newline, rest = case.partition(b"\n")
+    words = [word for word in line.split(b"\0")[0].rstrip(b"\r").split(b" ") if word]
+    numbers = 5 if words[:1] == [b"cas"] else 4
+    if (not words or words[0] not in STORAGE + [b"cas"] or len(words) not in (numbers + 1, numbers + 2) or
+            not is_number(words[4], 0, 2147483646)):
+        return case
+    if (len(words[1]) <= 250 and is_number(words[2], 0, 1 << 64) and
+            is_number(words[3], -(1 << 63), 1 << 63) and
+            (numbers == 4 or is_number(words[5], 0, 1 << 64))):
+        return case
+    return line + newline + rest[int(words[4]) + 2:]
+
+
 def storage():
     for verb in STORAGE:
         for rest, data in storage_lines():
@@ -334,10 +354,10 @@ def different():
     yield Different(b"incr n -18446744073709551615\r\n", rb"11\r\n",
                     rb"CLIENT_ERROR invalid numeric delta argument\r\n", "no client means 1 by that")
     yield Different(b"set a -18446744073709551615 0 5\r\nhello\r\n", rb"STORED\r\n",
-                    BAD + rb"ERROR\r\n", "no client means 1 by that")
+                    BAD, "no client means 1 by that")
     # memcached's numbers skip white space that its words do not end at.
     for line, answer, ours in [
-            (b"set a \t0 0 5\r\nhello\r\n", rb"STORED\r\n", BAD + rb"ERROR\r\n"),
+            (b"set a \t0 0 5\r\nhello\r\n", rb"STORED\r\n", BAD),
             (b"set a 0 0 5\tx\r\nhello\r\n", rb"STORED\r\n", BAD + rb"ERROR\r\n"),
             (b"touch a 0\t\r\n", rb"TOUCHED\r\n", rb"CLIENT_ERROR invalid exptime argument\r\n"),
             (b"incr n 1\r\r\n", rb"11\r\n", rb"CLIENT_ERROR invalid numeric delta argument\r\n")]:

@@ -2,7 +2,8 @@
 
 A suite has a module of cases: FIXTURE, which brings a connection and the keys that a case may touch into a
 known state; LOOK, which shows the keys afterwards; MARK, after which MARKED and nothing more comes;
-answering(), the cases by group; and normal(), a reply without what may differ.
+answering(), the cases by group; and normal(), a reply without what may differ. It may have as_memcached(): the
+case that memcached answers as the daemon has to answer this one.
 
 CROSSFADE_REFERENCE=1 puts a memcached of its own in the place of each arm: the cases themselves are then
 what is tested, as two memcached have to agree.
@@ -90,6 +91,11 @@ class Comparison(harness.Test):
     def whole(self, case):
         return self.CASES.FIXTURE + case + self.CASES.LOOK + self.CASES.MARK
 
+    def for_memcached(self, case):
+        if os.environ.get("CROSSFADE_REFERENCE"):
+            return case
+        return getattr(self.CASES, "as_memcached", lambda same: same)(case)
+
     def address_of(self, server):
         return self.real.port if server == "memcached" else self.crossfade.port(server)
 
@@ -107,7 +113,7 @@ class Comparison(harness.Test):
     def truth(self, case):
         """What memcached says to it, asked once."""
         if case not in self.known:
-            reply, state = self.talk("memcached").ask(self.whole(case))
+            reply, state = self.talk("memcached").ask(self.whole(self.for_memcached(case)))
             self.assertEqual("open", state, "no case for answering(): %r" % case[:100])
             self.known[case] = self.CASES.normal(reply, self.SERVERS)
         return self.known[case]
@@ -171,8 +177,10 @@ class Stream(Comparison):
 
     def stream(self, group):
         """The cases in one string of bytes, and what memcached says to it."""
-        data = b"".join(self.CASES.FIXTURE + case + self.CASES.LOOK for case in group) + self.CASES.MARK
-        reply, state = self.ask("memcached", data, None)
+        group = list(group)
+        data, asked = (b"".join(self.CASES.FIXTURE + each + self.CASES.LOOK for each in cases) +
+                       self.CASES.MARK for cases in (group, [self.for_memcached(case) for case in group]))
+        reply, state = self.ask("memcached", asked, None)
         self.assertEqual("open", state)
         return data, reply
 

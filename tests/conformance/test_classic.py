@@ -107,6 +107,29 @@ class Long(Conformance):
                         self.assertNotIn(bad, reply)
 
 
+class Injection(Conformance):
+    def test_g6_what_is_inside_a_value_is_no_command(self):
+        """Whatever is wrong with the line, as long as it says how long the value is; memcached runs it."""
+        bad = b"CLIENT_ERROR bad command line format\r\n"
+        value = b"delete victim\r\nset victim 0 0 5\r\nOWNED"
+        for arm in ("py2", "py3"):
+            wire = self.wire_of(arm)
+            wire.talk(b"set victim 0 0 4\r\nsafe\r\n", b"STORED\r\n")
+            for line in (b"set %s 0 0 %%d%%s" % (b"k" * 251), b"add %s 0 0 %%d%%s" % (b"k" * 1000),
+                         b"set k x 0 %d%s", b"set k 0 x %d%s", b"replace k -1 0 %d%s",
+                         b"append k 0 99999999999999999999 %d%s", b"cas k 0 0 %d x%s",
+                         b"cas %s 0 0 %%d 1%%s" % (b"k" * 251)):
+                for size in (len(value), 100000):
+                    data = value + b"x" * (size - len(value)) + b"\r\n" + MARK
+                    wire.talk(line % (size, b"") + b"\r\n" + data, bad + MARKED)
+                    wire.talk(line % (size, b" noreply") + b"\r\n" + data, MARKED)
+            wire.talk(b"get victim\r\n", b"VALUE victim 0 4\r\nsafe\r\nEND\r\n")
+            # Where nothing says so, it is as with memcached.
+            for line in (b"set k 0 0 x", b"set k 0 0 -5", b"set k 0 0 2147483646", b"set k 0 0"):
+                reply = wire.send(line + b"\r\nhello\r\n" + MARK).until(MARKED)
+                self.assertTrue(reply.endswith(b"ERROR\r\n" + MARKED), reply)
+
+
 class Reserved(Conformance):
     """An unprefixed key that has the form of an arm's entry."""
 

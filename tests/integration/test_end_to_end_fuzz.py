@@ -266,8 +266,10 @@ class Differ(Client):
                 if change:  # what an earlier one has left behind is no difference
                     for port in self.servers:
                         harness.Wire(port).talk(b"flush_all\r\n", b"OK\r\n").close()
-                data = b"".join(fixture + case for case in some) + look
-                truth, reply = (module.normal(self.ask(self.addresses[each], data)) for each in ("memcached", arm))
+                data, asked = (b"".join(fixture + case for case in each) + look for each in (
+                    some, some if module is binary_cases else [cases.as_memcached(case) for case in some]))
+                truth, reply = (module.normal(self.ask(self.addresses[where], what))
+                                for where, what in (("memcached", asked), (arm, data)))
                 if change and module is binary_cases and reply.startswith(truth):
                     return None  # memcached loses what it has to say before bytes that end the connection
                 return (truth, reply) if truth != reply else None

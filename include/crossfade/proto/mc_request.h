@@ -76,7 +76,8 @@ enum mc_request_verdict {
 /*
  * `scanned`: how many bytes are known to hold no newline, from an earlier call with fewer bytes; kept
  * up to date, 0 after a complete line. With MC_REQUEST_ERROR the answer is a literal with its line
- * end; it is not to be sent if request->noreply. For MC_REFUSED requests the answer is set too.
+ * end; it is not to be sent if request->noreply, and request->value_len bytes that follow are no command:
+ * the value, with its line end, of a storage command that says how long it is. (memcached runs them.) For MC_REFUSED requests the answer is set too.
  */
 enum mc_request_verdict mc_request_parse(struct slice bytes, size_t *scanned,
                                          struct mc_request *request,

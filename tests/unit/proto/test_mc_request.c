@@ -120,6 +120,26 @@ Test(mc_request, a_stored_key_has_at_most_250_bytes)
         int n = snprintf(line, sizeof(line), "set %.*s 0 0 1\r\n", (int)len, key);
         struct parsed parsed = parse(line, (size_t)n);
         cr_expect_eq(parsed.verdict, len == 250 ? MC_REQUEST_OK : MC_REQUEST_ERROR);
+        cr_expect_eq(parsed.request.value_len, len == 250 ? 1 : 3);
+    }
+}
+
+Test(mc_request, a_value_whose_length_is_known_is_no_command_though_its_line_is_refused)
+{
+    static const struct {
+        const char *line;
+        uint64_t swallowed;
+    } refused[] = { { "set k x 0 5\r\n", 7 },          { "set k 0 x 5 noreply\r\n", 7 },
+                  { "cas k 0 0 0 x\r\n", 2 },        { "set k x 0 2147483645\r\n", 2147483647 },
+                  { "set k 0 0 2147483646\r\n", 0 }, { "set k x 0 2147483646\r\n", 0 },
+                  { "set k 0 0 -1\r\n", 0 },         { "set k 0 0 5x\r\n", 0 },
+                  { "set k 0 5\r\n", 0 },            { "cas k 0 0 5\r\n", 0 },
+                  { "bogus k 0 0 5\r\n", 0 } };
+
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        struct parsed parsed = parse(refused[i].line, strlen(refused[i].line));
+        cr_expect_eq(parsed.verdict, MC_REQUEST_ERROR, "%s", refused[i].line);
+        cr_expect_eq(parsed.request.value_len, refused[i].swallowed, "%s", refused[i].line);
     }
 }
 
