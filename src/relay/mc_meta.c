@@ -167,7 +167,8 @@ bool mc_meta_compose_delete(struct mc_connection *connection, struct mc_op *op,
     struct mc_meta meta = { .marked = true };
     char line[MC_META_LINE_MAX];
     uint32_t mark = connection->server->plane->next_mark++;
-    bool base64 = !place->hashed;
+    /* A key that does not fit in base64 came in a text line, and goes as it is. */
+    bool base64 = !place->hashed && MC_BASE64_LENGTH(place->wire_len) <= KEY_MAX;
     size_t len;
 
     op->verb = MC_META_DELETE;

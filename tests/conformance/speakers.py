@@ -99,7 +99,7 @@ class Meta(Speaker):
     def request(self, verb, key, value=None, flags=0):
         self.count += 1
         tail = b"O%d" % self.count + (b" k" if self.asks_for_key else b"")
-        if any(byte <= 32 for byte in key) or self.coded:
+        if any(byte in b" \r\n\0" for byte in key) or self.coded:
             key = base64.b64encode(key)
             tail += b" b"
         self.sent.append((key, b"O%d" % self.count))

@@ -99,6 +99,15 @@ class Arms(Protocols):
                         self.assertEqual(filled, self.say[deleter, mine].delete(b"d"))
                         self.assertIsNone(self.say[reader, other].get(b"d"))
 
+    def test_g2_a_key_with_control_characters_that_does_not_fit_in_base64(self):
+        for deleter, reader in itertools.product(("classic", "meta", "binary"), repeat=2):
+            for key in (b"c\x01\x7f" + b"c" * 160, b"c\x01" + b"c" * 183, b"c\x01" + b"c" * 190, b"c\x01" + b"c" * 248):
+                for mine, other in (("py2", "py3"), ("py3", "py2")):
+                    with self.subTest(deleter=deleter, reader=reader, arm=mine, key=key):
+                        self.say[reader, other].fill(key, b"old")
+                        self.assertEqual(False, self.say[deleter, mine].delete(key))
+                        self.assertIsNone(self.say[reader, other].get(key))
+
     def test_g4_mutations_invalidate_and_fills_do_not(self):
         for writer, reader in self.pairs():
             write, read = self.say[writer, "py3"], self.say[reader, "py2"]
