@@ -1,4 +1,5 @@
 """`show suggest`: what real clients do is found in the traffic, and what it prints can be used as it is."""
+import base64
 import os
 import re
 import subprocess
@@ -114,6 +115,30 @@ class OneArm(harness.Test):
         rows = families(daemon)
         self.assertEqual(("none", "mutate"), (rows["fill:*"]["kind"], rows["sess:*"]["kind"]))
         self.assertEqual(30, rows["fill:*"]["by_command"]["set_after_miss"])
+
+
+class Protocols(harness.Test):
+    def test_meta_is_seen_like_the_others(self):
+        daemon = self.daemon(harness.cache_config(self.memcached(), client_profile="python", **ALL))
+        wire = daemon.wire("py3")
+
+        def name(text):
+            return base64.b64encode(text)
+        for n in range(12):
+            wire.talk(b"mg fill:%d v\r\n" % n, b"EN\r\n")
+            wire.talk(b"ms fill:%d 2 F1 T60\r\n\x80\x05\r\n" % n, b"HD\r\n")
+            wire.talk(b"ms %s 2 b F1\r\n\x80\x02\r\n" % name(b"sess:a b:%d" % n), b"HD\r\n")
+            wire.talk(b"ms lock:%d 1 ME T30\r\nx\r\nmd lock:%d\r\n" % (n, n), b"HD\r\nHD\r\n")
+            wire.talk(b"ma hits:%d N0\r\n" % n, b"HD\r\n")
+        rows = families(daemon)
+        kinds = {family: row["kind"] for family, row in rows.items()}
+        self.assertEqual({"fill:*": "none", "sess:a b:*": "mutate", "lock:*": "lock", "hits:*": "counter"},
+                         kinds)
+        self.assertEqual((12, 12), tuple(rows["fill:*"]["by_command"][each]
+                                         for each in ("get", "set_after_miss")))
+        self.assertEqual({"pickles of protocol 5": 12}, rows["fill:*"]["values"])
+        self.assertEqual({"pickles of protocol 2": 12}, rows["sess:a b:*"]["values"])
+        self.assertEqual(12, rows["lock:*"]["adds_within_an_hour"])
 
 
 class Sample(harness.Test):
