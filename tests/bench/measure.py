@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -174,6 +175,29 @@ def idle_memory(bench, row, peer, proxy, address):
     result["after_burst_kib"] = per_client()
     generator.end()
     return result
+
+
+def beside_a_deaf_client(bench, row, peer, proxy, address):
+    """Latency of one second without and with a client that asks for 64 MB and reads nothing."""
+    def run(store, before):
+        generator = Generator(bench, row, peer, address, ["--milliseconds", "1000"],
+                              row.connections * row.depth * 4, store)
+        before()
+        result = generator.run()
+        generator.end()
+        return {name: result[name] for name in ("p50_us", "p99_us", "max_us")}
+
+    host, port = address.rsplit(":", 1)
+    value = b"v" * 65536
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(10)
+        deaf.connect((host, int(port)))
+        deaf.sendall(b"set bench:deaf 0 0 65536\r\n" + value + b"\r\n")
+        if deaf.recv(100) != b"STORED\r\n":
+            raise RuntimeError("%s does not store" % peer.name)
+        return {"alone": run(True, lambda: None),
+                "beside": run(False, lambda: deaf.sendall(b"get bench:deaf\r\n" * 1000))}
 
 
 def instructions(bench, row, peer, start, servers, requests):

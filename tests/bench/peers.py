@@ -34,7 +34,7 @@ class Process:
                  stderr=subprocess.DEVNULL):
         self.child = subprocess.Popen(
             argv, stdin=stdin, stdout=stdout, stderr=stderr, text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+            preexec_fn=lambda: os.sched_setaffinity(0, core if isinstance(core, set) else {core}))
         self.pid = self.child.pid
 
     def cpu(self):
@@ -88,10 +88,11 @@ class Bench:
         self.processes.append(process)
         return process
 
-    def proxy(self, name, argv, port):
+    def proxy(self, name, argv, port, core=None):
         """Starts one that listens on a port given to it, and waits for it to accept."""
         with open(os.path.join(self.folder, name + ".log"), "w") as log:
-            process = self.start(self.wrapper + argv, self.proxy_core, stdout=log, stderr=log)
+            process = self.start(self.wrapper + argv, self.proxy_core if core is None else core,
+                                 stdout=log, stderr=log)
         self.await_port(name, process, port)
         return process, "127.0.0.1:%d" % port
 
@@ -287,28 +288,34 @@ control:
     - {{ path: {folder}/{name}.sock, level: admin, mode: "0600" }}
   http: off
 process:
-  workers: 1
+  workers: {workers}
   state_dir: {folder}/{name}.state
 """
 
 
-def crossfade(bench, servers, row, coherence="fanout", program=None):
-    """One worker, the candidate arm: with prefix, fan-out to the other arm, and rules to walk."""
+def crossfade(bench, servers, row, coherence="fanout", program=None, workers=1):
+    """The candidate arm: with prefix, fan-out to the other arm, and rules to walk."""
     port = free_port()
     name = "crossfade-%d" % port
     os.makedirs(os.path.join(bench.folder, name + ".state"), exist_ok=True)
     values = {"folder": bench.folder, "name": name, "port": port, "other": free_port(),
-              "backend": servers[0], "coherence": coherence,
+              "backend": servers[0], "coherence": coherence, "workers": workers,
               "servers": ", ".join('"%s"' % server for server in servers)}
     plane = WEB if row.plane == "web" else CACHE
     text = (ARMS + plane + PROCESS).format(**values)
     return bench.proxy(name, [program or bench.program("crossfade"), "-c",
-                              bench.file(name + ".yaml", text)], port)
+                              bench.file(name + ".yaml", text)], port,
+                       bench.proxy_core if workers == 1 else {bench.proxy_core, bench.load_core})
 
 
 def crossfade_none(bench, servers, row):
     """The same without fan-out: what the second namespace costs is the difference."""
     return crossfade(bench, servers, row, "none")
+
+
+def crossfade_two(bench, servers, row):
+    """Two workers, on both cores: the CPU per request says what they cost each other."""
+    return crossfade(bench, servers, row, workers=2)
 
 
 def crossfade_other(bench, servers, row):
@@ -318,11 +325,11 @@ def crossfade_other(bench, servers, row):
 class Peer:
     """How a name of the command line is started, on how many servers, and against whom."""
 
-    def __init__(self, name, start, servers, reference):
+    def __init__(self, name, start, servers, *references):
         self.name = name
         self.start = start
         self.servers = servers
-        self.reference = reference
+        self.references = references
 
 
 CACHE_PEERS = [
@@ -330,9 +337,10 @@ CACHE_PEERS = [
     Peer("relay", relay, 1, "nutcracker"),
     Peer("mux", mux, 1, "nutcracker"),
     Peer("haproxy", haproxy, 1, "nutcracker"),
-    Peer("nutcracker", nutcracker, 1, "nutcracker"),
-    Peer("crossfade", crossfade, 1, "nutcracker"),
-    Peer("crossfade-none", crossfade_none, 1, "nutcracker"),
+    Peer("nutcracker", nutcracker, 1, "relay"),
+    Peer("crossfade", crossfade, 1, "nutcracker", "relay", "mux"),
+    Peer("crossfade-none", crossfade_none, 1, "nutcracker", "relay", "mux"),
+    Peer("crossfade-w2", crossfade_two, 1, "crossfade"),
     Peer("crossfade-other", crossfade_other, 1, "crossfade"),
     Peer("nutcracker-4", nutcracker, 4, "nutcracker-4"),
     Peer("crossfade-4", crossfade, 4, "nutcracker-4"),
