@@ -84,6 +84,53 @@ static void grave_task(struct turn_task *task)
     slab_put(&client->plane->clients, client);
 }
 
+bool mc_client_owes(struct mc_client *client)
+{
+    struct mc_plane *plane = client->plane;
+
+    if (!client->owing) {
+        client->owing = true;
+        client->owes_since = worker_now(plane->worker);
+        client->owes_taken = 0;
+        LIST_INSERT_HEAD(&plane->owed, client, owes);
+    }
+    return buffer_pool_size(&plane->worker->buffers) > MC_MEMORY_SPARE;
+}
+
+/* It owes no more. */
+static void settle(struct mc_client *client)
+{
+    if (client->owing)
+        LIST_REMOVE(client, owes);
+    client->owing = false;
+}
+
+/* It took so much of its output. A few bytes now and then do not count. */
+static void took(struct mc_client *client, size_t len)
+{
+    client->owes_taken += len;
+    if (client->output.len < MC_LOW_WATER) {
+        settle(client);
+    } else if (client->owes_taken >= MC_LOW_WATER) {
+        client->owes_since = worker_now(client->plane->worker);
+        client->owes_taken = 0;
+    }
+}
+
+void mc_clients_tick(struct mc_plane *plane, uint64_t now)
+{
+    struct mc_client *client = LIST_FIRST(&plane->owed);
+
+    while (client != NULL) {
+        struct mc_client *next = LIST_NEXT(client, owes);
+        /* Closing one may have closed the next; its memory is there to the end of the turn. */
+        if (!client->closed &&
+            now > client->owes_since + mc_view_config(client->view)->request_timeout)
+            mc_client_close(client, "it does not read its replies");
+        client = next;
+    }
+}
+
 void mc_client_close(struct mc_client *client, const char *why)
 {
     struct mc_plane *plane = client->plane;
@@ -111,6 +158,7 @@ void mc_client_close(struct mc_client *client, const char *why)
         mc_op_orphan(op);
     }
     mc_client_unblock(client);
+    settle(client);
     while ((connection = LIST_FIRST(&client->stalled)) != NULL)
         mc_connection_resume(connection);
     input_clear(&client->input);
@@ -429,6 +477,8 @@ static bool write_replies(struct mc_client *client)
         mc_client_close(client, "no memory for its events");
         return false;
     }
+    if (client->owing)
+        took(client, before - client->output.len);
     if (client->output.len < before && !LIST_EMPTY(&client->stalled))
         resume_stalled(client);
     return true;

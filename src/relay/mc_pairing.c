@@ -59,7 +59,7 @@ void mc_pair_passed(struct mc_connection *connection, struct mc_op *op, const st
         client->parked += len;
     else
         mc_client_wake(client);
-    if (client->output.len > MC_HIGH_WATER)
+    if (client->output.len > MC_HIGH_WATER && mc_client_owes(client))
         mc_connection_stall(connection, client, false);
     else if (client->parked > MC_PARKED_MAX)
         mc_connection_stall(connection, client, true);

@@ -6,6 +6,8 @@
 
 /* Shares of the request timeout. */
 #define PATIENCE_MOST 2
+/* With much of its output waiting besides, a client that takes nothing for so long is not going to. */
+#define PATIENCE_LIMIT MILLISECONDS(250)
 #define PATIENCE_LEAST 16
 /* A value that streams, either way, has to move by so much (or to its end) within a request timeout: a
  * server that sends a byte now and then would hold up all who share the connection. */
@@ -47,7 +49,8 @@ void mc_connection_stall(struct mc_connection *connection, struct mc_client *cli
         return;
     if (!parked) {
         /* At first all of it, for the clock is far from zero. */
-        uint64_t most = connection->server->request_timeout / PATIENCE_MOST;
+        uint64_t share = connection->server->request_timeout / PATIENCE_MOST;
+        uint64_t most = share < PATIENCE_LIMIT ? share : PATIENCE_LIMIT;
         uint64_t back = connection->patience + (now - connection->patience_at) / 4;
 
         connection->patience = back < most ? back : most;
@@ -111,6 +114,8 @@ void mc_connection_tick_stall(struct mc_connection *connection, uint64_t now)
     if (connection->stalled_by == NULL || now <= connection->stalled_since + limit)
         return;
     if (!parked)
-        connection->patience = request_timeout / PATIENCE_LEAST;
+        connection->patience = request_timeout / PATIENCE_LEAST < PATIENCE_LIMIT / 8
+                                   ? request_timeout / PATIENCE_LEAST
+                                   : PATIENCE_LIMIT / 8;
     mc_client_close(connection->stalled_by, "it does not read its replies");
 }

@@ -30,6 +30,7 @@ struct mc_plane *mc_plane_create(struct worker *worker)
     greetings_init(&plane->greetings, worker);
     TAILQ_INIT(&plane->client_list);
     TAILQ_INIT(&plane->strangers);
+    LIST_INIT(&plane->owed);
     LIST_INIT(&plane->servers);
     STAILQ_INIT(&plane->flushing);
     slab_init(&plane->clients, sizeof(struct mc_client), CLIENT_PAGE);
@@ -263,6 +264,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
         server = next;
     }
     warm_up(plane, now);
+    mc_clients_tick(plane, now);
     while (idle > 0 && (client = TAILQ_FIRST(&plane->client_list)) != NULL &&
            now > client->last_active + idle)
         mc_client_close(client, "idle for too long");

@@ -198,7 +198,7 @@ uint64_t latency_quantile(const struct latency *latency, double quantile)
 
     for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
         seen += latency->buckets[i];
-        if (seen > wanted) {
+        if (seen > wanted || (seen == latency->count && seen > 0)) {
             unsigned power = i / LATENCY_SUB + 4u;
             uint64_t low = i % LATENCY_SUB + LATENCY_SUB;
             return i < LATENCY_SUB ? i : ((low + 1u) << (power - 5u)) - 1u;

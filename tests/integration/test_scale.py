@@ -121,7 +121,8 @@ class Values(Rig):
     def test_a_very_large_value_passes_both_ways_in_constant_memory(self):
         size = VALUE_MB * MEGABYTE - 4096  # memcached wants some of it for the item
         server = self.memcached("-m", str(2 * VALUE_MB + 128), "-I", "%dm" % VALUE_MB)
-        wire = self.start(server, max_value="%dm" % VALUE_MB)
+        wire = self.start(server, max_value="%dm" % VALUE_MB,
+                          timeouts={"connect": "5s", "request": "60s"})
         block = bytes(range(256)) * 4096
         wanted = hashlib.sha1()
         growth = Growth(self.crossfade)
@@ -140,7 +141,8 @@ class Values(Rig):
             left -= len(piece)
         wire.expect(b"\r\nEND\r\n")
         self.assertEqual(wanted.hexdigest(), got.hexdigest())
-        self.assertLess(growth.peak(), 8 * MEGABYTE)
+        # 16 MiB are spared for clients that read more slowly than the servers answer.
+        self.assertLess(growth.peak(), 28 * MEGABYTE)
 
 
 class Idle(Rig):
@@ -149,7 +151,7 @@ class Idle(Rig):
         count = 4000 if hard >= 4500 else 500
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 6000), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        wire = self.start()
+        wire = self.start(timeouts={"connect": "5s", "request": "60s"})
         value = b"b" * 2000
         wire.talk(b"set k 0 0 2000\r\n%s\r\n" % value, b"STORED\r\n")
         before = status(self.crossfade, "RssAnon")

@@ -119,6 +119,22 @@ class Reading(Rig):
         self.assertLess(growth.peak(), 32 * MEGABYTE)
         self.quiet()
 
+    def test_what_one_client_does_not_read_costs_the_others_nothing(self):
+        """As long as there is memory to spare, and without a loss: it may read on at any time."""
+        wire = self.start(timeouts={"connect": "250ms", "request": "60s"})
+        value = b"b" * 60000
+        wire.talk(b"set big 0 0 60000\r\n%s\r\n" % value, b"STORED\r\n")
+        deaf = self.narrow()
+        deaf.sendall(b"get big\r\n" * 150)
+        harness.eventually(lambda: int(self.stats()["hits"]) == 150, "what it asked for")
+        for _ in range(100):
+            wire.talk(b"get small\r\n", b"END\r\n")
+        self.assertEqual(3, int(self.stats()["connections_current"]))
+        got, wanted = bytearray(), (b"VALUE big 0 60000\r\n%s\r\nEND\r\n" % value) * 150
+        while len(got) < len(wanted):
+            got += deaf.recv(1 << 20) or b"its end"
+        self.assertEqual(wanted, bytes(got))
+
     def test_client_that_reads_a_little_now_and_then(self):
         """It must not hold up the others for longer than one that does not read."""
         wire = self.start()

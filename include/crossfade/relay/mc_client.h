@@ -50,6 +50,9 @@ struct mc_client {
     uint64_t upload_since;
     struct mc_connection *blocked_by; /* no more commands until its output is shorter */
     LIST_ENTRY(mc_client) blocked;
+    LIST_ENTRY(mc_client) owes;  /* in plane->owed: its output is over the high water mark */
+    uint64_t owes_since;         /* or since it last took a good part of it */
+    size_t owes_taken;           /* what it took since */
     uint64_t swallow; /* bytes of a refused value that are still to come */
     uint64_t last_active;
     size_t parked;  /* bytes of replies that wait for earlier ones */
@@ -72,6 +75,7 @@ struct mc_client {
     bool closing;    /* parse nothing more; close when the output is out */
     bool closed;
     bool writing;    /* waits for writability */
+    bool owing;      /* stands in plane->owed */
     bool paused;     /* not read: too much is under way */
     bool flushing;   /* its flush_all is under way: nothing behind it is parsed */
     bool holding;    /* a get is being taken apart: nobody leaves the line */
@@ -106,6 +110,11 @@ void mc_client_block(struct mc_client *client, struct mc_connection *connection)
 void mc_client_unblock(struct mc_client *client);
 /* The same if that much waits for it. */
 void mc_client_hold_back(struct mc_client *client, struct mc_connection *connection);
+/* Its output is over the high water mark. True: its servers are to be read no further; as long as the worker
+ * has memory to spare, only it has to wait for itself. */
+bool mc_client_owes(struct mc_client *client);
+/* Closes those that have taken nothing of much output for too long. */
+void mc_clients_tick(struct mc_plane *plane, uint64_t now);
 /* There is output, or room for more commands: look at it at the end of the turn. */
 void mc_client_wake(struct mc_client *client);
 

@@ -22,6 +22,7 @@ struct mc_plane {
     struct slab clients;
     struct slab ops;
     TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */
+    LIST_HEAD(, mc_client) owed; /* those that do not read as fast as they are answered */
     size_t client_count;
     struct greetings greetings; /* clients on their way through a TLS handshake */
     TAILQ_HEAD(, mc_client) strangers; /* have no arm yet; oldest first */

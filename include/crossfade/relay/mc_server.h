@@ -28,10 +28,14 @@
 
 /* Values up to this are collected before they are sent; larger ones stream. */
 #define MC_GATHER_MAX (64u * 1024u)
-/* A client's output above which the server connection that fills it is not read further, and a server
- * connection's output above which the clients that fill it are not. */
+/*
+ * A client's output above which it counts as slow: its commands are taken no further, and when the worker
+ * holds MC_MEMORY_SPARE bytes in buffers, the server connection that fills the output is not read further
+ * either. A server connection's output above which the clients that fill it are not read.
+ */
 #define MC_HIGH_WATER (256u * 1024u)
 #define MC_LOW_WATER (64u * 1024u)
+#define MC_MEMORY_SPARE (16u * 1024u * 1024u)
 /* The same for replies that wait for earlier ones of other servers. */
 #define MC_PARKED_MAX (4u * 1024u * 1024u)
 /* Large values on their way to one server at once; the clients of others wait for their turn. */
