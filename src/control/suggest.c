@@ -1,5 +1,6 @@
 /*
- * `show suggest`: what the traffic says about `cache.keys`, as rules to paste, each below its evidence.
+ * `show suggest`: what the traffic says about `cache.keys`, as rules to paste, each below its
+ * evidence.
  */
 #include "crossfade/route/suggest.h"
 #include "crossfade/control/commands.h"
@@ -31,8 +32,7 @@ static bool is_shared(enum suggest_kind kind)
 
 static bool has_rule(const struct suggestion *one)
 {
-    return one->exception ||
-           (one->kind != SUGGEST_NOTHING && !one->settled && one->mixed == NULL);
+    return one->exception || (one->kind != SUGGEST_NOTHING && !one->settled && one->mixed == NULL);
 }
 
 /* Two families of one rule: it is printed once. */
@@ -116,15 +116,14 @@ static void write_escaped(FILE *out, struct slice text)
     (void)fprintf(out, "\"%s\"", slice_escape(text, shown, sizeof(shown)));
 }
 
-static void write_evidence(FILE *out, const struct findings *findings,
-                           const struct suggestion *one)
+static void write_evidence(FILE *out, const struct findings *findings, const struct suggestion *one)
 {
     const struct family *family = one->family;
 
     (void)fprintf(out, "  # ");
     write_escaped(out, slice_of(family->text, family->text_len));
-    (void)fprintf(out, ", %u %% of all commands: ",
-                  percent(family->weight, findings->families.weight));
+    (void)fprintf(out,
+                  ", %u %% of all commands: ", percent(family->weight, findings->families.weight));
     write_reason(out, one);
     write_formats(out, family);
     write_arms(out, findings, family);
@@ -147,7 +146,7 @@ static void write_pattern(FILE *out, const struct suggestion *one)
 
 static const char *treatment_of(const struct suggestion *one)
 {
-    return is_shared(one->kind)            ? "scope: shared"
+    return is_shared(one->kind)          ? "scope: shared"
            : one->kind == SUGGEST_MUTATE ? "writes: mutate"
                                          : "scope: isolated";
 }
@@ -186,11 +185,11 @@ static void write_mixed(FILE *out, const struct findings *findings, const struct
 
 static const char *state_of(const struct suggestion *one)
 {
-    return one->mixed != NULL                                       ? "no rule can say it"
-           : one->settled                                           ? "settled"
-           : one->kind == SUGGEST_NOTHING && !one->exception        ? "none"
-           : one->kind == SUGGEST_NOTHING                           ? "exception"
-                                                                    : "suggested";
+    return one->mixed != NULL                                ? "no rule can say it"
+           : one->settled                                    ? "settled"
+           : one->kind == SUGGEST_NOTHING && !one->exception ? "none"
+           : one->kind == SUGGEST_NOTHING                    ? "exception"
+                                                             : "suggested";
 }
 
 /* The families of one kind of paragraph, below its heading. */
@@ -273,8 +272,9 @@ static char *make_text(const struct findings *findings)
                            "known.\n");
     (void)fprintf(out, "%s\n", rules > 0 ? "keys:" : "keys: []");
     write_paragraph(out, findings, NULL, is_rule, write_with_rule, FAMILIES_MAX);
-    write_paragraph(out, findings, "may be shared, if all versions mean the same by them:",
-                    is_sharable, write_with_rule, FAMILIES_MAX);
+    write_paragraph(out, findings,
+                    "may be shared, if all versions mean the same by them:", is_sharable,
+                    write_with_rule, FAMILIES_MAX);
     write_paragraph(out, findings, "would need a rule that cannot be written:", is_mixed,
                     write_unnamed, FAMILIES_MAX);
     write_paragraph(out, findings, "the rules that there are say it already:", is_settled,
@@ -300,16 +300,14 @@ static json_t *formats_json(const struct family *family)
 static json_t *events_json(const struct family *family)
 {
     static const char *const names[FAMILY_EVENTS] = {
-        [FAMILY_READ] = "get",     [FAMILY_FILL] = "set_after_miss",
-        [FAMILY_WRITE] = "set",    [FAMILY_ADD] = "add",
-        [FAMILY_CHANGE] = "change", [FAMILY_COUNT] = "incr_decr",
+        [FAMILY_READ] = "get",      [FAMILY_FILL] = "set_after_miss", [FAMILY_WRITE] = "set",
+        [FAMILY_ADD] = "add",       [FAMILY_CHANGE] = "change",       [FAMILY_COUNT] = "incr_decr",
         [FAMILY_DELETE] = "delete", [FAMILY_TOUCH] = "touch",
     };
     json_t *events = json_object();
 
     for (unsigned i = 0; i < FAMILY_EVENTS; i++)
-        (void)json_object_set_new(events, names[i],
-                                  json_integer((json_int_t)family->events[i]));
+        (void)json_object_set_new(events, names[i], json_integer((json_int_t)family->events[i]));
     return events;
 }
 
@@ -325,9 +323,9 @@ static json_t *one_json(const struct findings *findings, unsigned at)
     (void)json_object_set_new(row, "kind", json_string(suggest_kind_name(one->kind)));
     (void)json_object_set_new(row, "state", json_string(state_of(one)));
     if (has_rule(one)) {
-        (void)json_object_set_new(row, "match",
-                                  json_sprintf("%.*s%s", (int)one->match.len, one->match.data,
-                                               one->prefix ? "*" : ""));
+        (void)json_object_set_new(
+            row, "match",
+            json_sprintf("%.*s%s", (int)one->match.len, one->match.data, one->prefix ? "*" : ""));
         (void)json_object_set_new(row, one->kind == SUGGEST_MUTATE ? "writes" : "scope",
                                   json_string(strchr(treatment_of(one), ' ') + 1));
     }
@@ -348,8 +346,8 @@ static json_t *one_json(const struct findings *findings, unsigned at)
     (void)json_object_set_new(row, "values", formats_json(family));
     for (unsigned i = 0; i < 32 && i < cells_count(findings->telemetry->mc_arms); i++)
         if (family->arms & UINT32_C(1) << i)
-            (void)json_array_append_new(
-                arms, json_string(cells_name(findings->telemetry->mc_arms, i)));
+            (void)json_array_append_new(arms,
+                                        json_string(cells_name(findings->telemetry->mc_arms, i)));
     (void)json_object_set_new(row, "arms", arms);
     (void)json_object_set_new(row, "example",
                               reply_text(slice_of(family->example, family->example_len)));

@@ -3,7 +3,7 @@
 #include "crossfade/base/hash.h"
 
 #define TICKS_PER_SECOND 10u
-_Static_assert(WORKER_TICK * TICKS_PER_SECOND == SECONDS(1), "so often is mc_observe_tick called");
+_Static_assert(WORKER_TICK *TICKS_PER_SECOND == SECONDS(1), "so often is mc_observe_tick called");
 #define INTERVAL_MAX (1u << 24)
 /* A countdown that is not one. */
 #define OFF UINT32_MAX
@@ -18,7 +18,8 @@ static uint32_t allowance(const struct mc_plane *plane)
     return each > 0 && each < TICKS_PER_SECOND ? 1 : each / TICKS_PER_SECOND;
 }
 
-/* From 1 to twice the interval less one, so that traffic with a rhythm of its own is seen evenly. */
+/* From 1 to twice the interval less one, so that traffic with a rhythm of its own is seen evenly.
+ */
 static void draw(struct mc_plane *plane)
 {
     plane->observe_dice += UINT64_C(0x9e3779b97f4a7c15);
@@ -48,8 +49,8 @@ void mc_observe_tick(struct mc_plane *plane)
 }
 
 /*
- * When as many were looked at as a tick allows, half as many are from then on: a burst costs the tick
- * that it begins in a few times the allowance.
+ * When as many were looked at as a tick allows, half as many are from then on: a burst costs the
+ * tick that it begins in a few times the allowance.
  */
 static void look_at(struct mc_client *client, struct family_seen *seen)
 {

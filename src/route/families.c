@@ -10,7 +10,8 @@
 #define TAIL_MIN 3u
 #define UUID_LENGTH 36u
 
-/* -- The family of a key ------------------------------------------------------------------------ */
+/* -- The family of a key ------------------------------------------------------------------------
+ */
 
 static bool is_digit(char c)
 {
@@ -111,7 +112,8 @@ size_t family_of(struct slice key, char out[FAMILY_TEXT])
     return text.len;
 }
 
-/* -- The table ---------------------------------------------------------------------------------- */
+/* -- The table ----------------------------------------------------------------------------------
+ */
 
 static struct slice text_of(const struct family *family)
 {
@@ -184,9 +186,9 @@ static void add_stats(struct family *to, const struct family *from)
 enum taking { ONE_OF_THE_LATER, ALL_OF_THE_LATER, THE_FIRST, TAKINGS };
 
 /* How many entries have to be alike then. What begins the keys tells kinds of keys apart. */
-static const unsigned group_min[TAKINGS] = { [ONE_OF_THE_LATER] = 12,
-                                             [ALL_OF_THE_LATER] = 24,
-                                             [THE_FIRST] = FAMILIES_MAX / 2 };
+static const unsigned group_min[TAKINGS] = {
+    [ONE_OF_THE_LATER] = 12, [ALL_OF_THE_LATER] = 24, [THE_FIRST] = FAMILIES_MAX / 2
+};
 
 /* A text without some of its words. */
 struct pattern {
@@ -196,8 +198,7 @@ struct pattern {
     uint8_t to;   /* ...; 0: all from the second one on */
 };
 
-static size_t write_pattern(struct slice text, const struct pattern *pattern,
-                            char out[FAMILY_TEXT])
+static size_t write_pattern(struct slice text, const struct pattern *pattern, char out[FAMILY_TEXT])
 {
     struct text made = { out, 0, false };
     size_t at = 0;
@@ -260,10 +261,10 @@ static unsigned list_patterns(const struct families *families, enum taking takin
         for (size_t at = 0; at < text.len && words < 8; words++) {
             size_t end = word_end(text, at);
             if (end > at && (at == 0) == (taking == THE_FIRST))
-                count = add_pattern(patterns, count, text,
-                                    (struct pattern){ .entry = (uint8_t)i,
-                                                      .from = (uint8_t)at,
-                                                      .to = (uint8_t)end });
+                count =
+                    add_pattern(patterns, count, text,
+                                (struct pattern){
+                                    .entry = (uint8_t)i, .from = (uint8_t)at, .to = (uint8_t)end });
             at = end + 1;
         }
     }
@@ -300,7 +301,8 @@ static void take_out(struct families *families, unsigned at)
     families->hashes[at] = families->hashes[families->count];
 }
 
-/* Entries that are alike but for some of their words become one. False when not enough of them are. */
+/* Entries that are alike but for some of their words become one. False when not enough of them are.
+ */
 static bool merge_group(struct families *families, enum taking taking)
 {
     struct pattern patterns[PATTERNS_MAX];
@@ -329,8 +331,8 @@ static bool merge_group(struct families *families, enum taking taking)
     return true;
 }
 
-/* Looking for what can be merged takes far longer than a sample may: when there is nothing, not for every
- * newcomer again. */
+/* Looking for what can be merged takes far longer than a sample may: when there is nothing, not for
+ * every newcomer again. */
 #define UNMERGED (FAMILIES_MAX / 4u)
 
 static bool make_room(struct families *families)
@@ -346,7 +348,8 @@ static bool make_room(struct families *families)
     return false;
 }
 
-/* An entry for a text that has none, with nothing counted but what its predecessor left as error. */
+/* An entry for a text that has none, with nothing counted but what its predecessor left as error.
+ */
 static struct family *insert(struct families *families, struct slice text, uint64_t hash)
 {
     unsigned at = families->count;
@@ -392,8 +395,7 @@ void families_add(struct families *families, const struct family_seen *seen)
     families->samples++;
     families->weight += seen->weight;
     if (family->example_len == 0) {
-        family->example_len =
-            (uint8_t)(seen->key.len < FAMILY_TEXT ? seen->key.len : FAMILY_TEXT);
+        family->example_len = (uint8_t)(seen->key.len < FAMILY_TEXT ? seen->key.len : FAMILY_TEXT);
         memcpy(family->example, seen->key.data, family->example_len);
     }
     family->samples++;

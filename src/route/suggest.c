@@ -29,7 +29,8 @@ uint64_t family_values(const struct family *family)
     return values;
 }
 
-/* -- What a family is ------------------------------------------------------------------------------ */
+/* -- What a family is
+ * ------------------------------------------------------------------------------ */
 
 static bool is_lock(const struct family *family)
 {
@@ -66,7 +67,8 @@ static enum suggest_kind kind_of(const struct family *family)
     return is_write_through(family) ? SUGGEST_MUTATE : SUGGEST_NOTHING;
 }
 
-/* -- Its rule -------------------------------------------------------------------------------------- */
+/* -- Its rule
+ * -------------------------------------------------------------------------------------- */
 
 static bool is_nameable(const struct suggestion *one)
 {

@@ -1,6 +1,6 @@
 /*
- * Lines: a byte of which the event is made, one that says how often, and a key; a '%' in it stands for
- * another word each time, so that a short input fills the table.
+ * Lines: a byte of which the event is made, one that says how often, and a key; a '%' in it stands
+ * for another word each time, so that a short input fills the table.
  */
 #include "fuzz.h"
 
@@ -45,8 +45,8 @@ static void check(const struct families *families)
         ensure(family->error <= family->weight);
         weight += family->weight - family->error;
         for (unsigned j = 0; j < i; j++)
-            ensure(!slice_equal(text, slice_of(families->entries[j].text,
-                                               families->entries[j].text_len)));
+            ensure(!slice_equal(
+                text, slice_of(families->entries[j].text, families->entries[j].text_len)));
     }
     ensure(weight <= families->weight);
 }
@@ -84,7 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(families, 0, sizeof(families));
     while (rest.len > 2) {
         size_t len = slice_find(rest, '\n');
-        for (unsigned i = 0; len > 2 && i <= (unsigned char)rest.data[1] && budget > 0; i++, budget--)
+        for (unsigned i = 0; len > 2 && i <= (unsigned char)rest.data[1] && budget > 0;
+             i++, budget--)
             add(&families[(unsigned char)rest.data[0] >> 7], (unsigned char)rest.data[0] & 127u,
                 slice_of(rest.data + 2, len - 2), i);
         rest = len < rest.len ? slice_of(rest.data + len + 1, rest.len - len - 1)

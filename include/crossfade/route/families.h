@@ -2,12 +2,12 @@
  * What kinds of keys there are and what is done with them, learnt from a sample of the commands in
  * bounded memory. For `crossfadectl show suggest`.
  *
- * A family is what keys have in common when their changing parts are taken out: "user:4711:name" and
- * "user:12:name" are of the family "user:*:name". Taken out are numbers, hexadecimal words, UUIDs and
- * long words with digits among the letters. Where a part changes that is none of these (user names),
- * families that differ in one word only are merged into one when room is needed. Room is made for
- * more by giving up the least frequent one (Metwally et al., "space-saving": what it counted is the
- * error of its successor).
+ * A family is what keys have in common when their changing parts are taken out: "user:4711:name"
+ * and "user:12:name" are of the family "user:*:name". Taken out are numbers, hexadecimal words,
+ * UUIDs and long words with digits among the letters. Where a part changes that is none of these
+ * (user names), families that differ in one word only are merged into one when room is needed. Room
+ * is made for more by giving up the least frequent one (Metwally et al., "space-saving": what it
+ * counted is the error of its successor).
  *
  *   key -> family_of -> an entry of that text, or a merged one that it matches, or a new one
  *
@@ -61,7 +61,7 @@ struct family {
     uint64_t weight;  /* commands, as far as the sample tells */
     uint64_t error;   /* of these so many may have been of other families */
     uint64_t events[FAMILY_EVENTS];
-    uint64_t short_adds; /* of the adds: they expire within FAMILY_SHORT_EXPIRY */
+    uint64_t short_adds;             /* of the adds: they expire within FAMILY_SHORT_EXPIRY */
     uint64_t formats[VALUE_FORMATS]; /* of the values written */
 };
 

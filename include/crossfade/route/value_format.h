@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 enum value_format {
-    VALUE_OTHER,      /* text, bytes: nothing is known that would speak for or against sharing */
-    VALUE_INTEGER,    /* nothing but a decimal number */
+    VALUE_OTHER,   /* text, bytes: nothing is known that would speak for or against sharing */
+    VALUE_INTEGER, /* nothing but a decimal number */
     VALUE_JSON,
     VALUE_COMPRESSED, /* what is inside cannot be seen */
     VALUE_PICKLE_OLD, /* protocol 0 or 1: text */

@@ -33,9 +33,10 @@ Test(base64, text_of_any_length_with_and_without_padding)
 
 Test(base64, anything_else_is_refused)
 {
-    static const char *const wrong[] = { "Z",    "Zm9vY", "Zm9v=",  "=",    "==",   "===",  "====",
-                                         "Zg=",  "Zg===", "Zh==",   "Zh",   "Zm9",  "Zm 9", "Zm9v\n",
-                                         "Z=9v", "Zm8==", "Zm9vZg=", "\xff\xff" };
+    static const char *const wrong[] = {
+        "Z",    "Zm9vY", "Zm9v=", "=",    "==",     "===",  "====",  "Zg=",     "Zg===",
+        "Zh==", "Zh",    "Zm9",   "Zm 9", "Zm9v\n", "Z=9v", "Zm8==", "Zm9vZg=", "\xff\xff"
+    };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char out[64];
         size_t len = 0;
@@ -61,15 +62,21 @@ Test(base64, what_is_written_is_padded_and_comes_back)
 {
     static const struct {
         const char *bytes, *text;
-    } rows[] = { { "", "" },         { "f", "Zg==" },         { "fo", "Zm8=" }, { "foo", "Zm9v" },
-                 { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "\xfb\xff", "+/8=" } };
+    } rows[] = { { "", "" },
+                 { "f", "Zg==" },
+                 { "fo", "Zm8=" },
+                 { "foo", "Zm9v" },
+                 { "foob", "Zm9vYg==" },
+                 { "fooba", "Zm9vYmE=" },
+                 { "\xfb\xff", "+/8=" } };
     char bytes[100];
     char text[BASE64_ENCODED(sizeof(bytes))];
     char back[BASE64_DECODED_MAX(sizeof(text))];
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t len = base64_encode(slice_string(rows[i].bytes), text);
-        cr_assert(slice_equal(slice_of(text, len), slice_string(rows[i].text)), "%s", rows[i].bytes);
+        cr_assert(slice_equal(slice_of(text, len), slice_string(rows[i].text)), "%s",
+                  rows[i].bytes);
     }
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (char)(i * 37 + 11);

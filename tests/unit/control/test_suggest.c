@@ -102,8 +102,9 @@ Test(suggest, text_is_rules_that_load_and_hold)
         const struct config_rule *rule = &config->cache.rules[i];
         bool found = false;
         for (size_t j = 0; j < sizeof(wanted) / sizeof(wanted[0]); j++)
-            found |= strcmp(rule->match, wanted[j].match) == 0 && rule->prefix == wanted[j].prefix &&
-                     rule->scope == wanted[j].scope && rule->writes == wanted[j].writes;
+            found |= strcmp(rule->match, wanted[j].match) == 0 &&
+                     rule->prefix == wanted[j].prefix && rule->scope == wanted[j].scope &&
+                     rule->writes == wanted[j].writes;
         cr_assert(found, "%s\n%s", rule->match, yaml);
     }
     cr_assert_not_null(strstr(yaml, "# - { match: \"number:*\", scope: shared }"), "%s", yaml);

@@ -196,7 +196,8 @@ Test(families, a_name_in_front_is_found_out_and_kinds_are_not_mixed_up)
     char key[80];
 
     for (unsigned i = 0; i < 60; i++) { /* many kinds with a number behind them, each seen once */
-        (void)snprintf(key, sizeof(key), "kind%c%c:%u", (int)('g' + i % 10), (int)('g' + i / 10), i);
+        (void)snprintf(key, sizeof(key), "kind%c%c:%u", (int)('g' + i % 10), (int)('g' + i / 10),
+                       i);
         see(families, key, FAMILY_READ, 1);
     }
     for (unsigned i = 0; i < 3000; i++) {

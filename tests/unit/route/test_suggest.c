@@ -3,7 +3,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-/* -- Traffic by hand ------------------------------------------------------------------------------- */
+/* -- Traffic by hand
+ * ------------------------------------------------------------------------------- */
 
 struct stage {
     struct families families;
@@ -17,13 +18,13 @@ static void see_value(struct stage *stage, const char *key, enum family_event ev
                       enum value_format format, uint32_t expiry)
 {
     for (unsigned i = 0; i < times; i++)
-        families_add(&stage->families,
-                     &(struct family_seen){ .key = slice_string(key),
-                                            .event = event,
-                                            .has_value = event >= FAMILY_FILL && event <= FAMILY_CHANGE,
-                                            .format = format,
-                                            .expiry = expiry,
-                                            .weight = 1 });
+        families_add(&stage->families, &(struct family_seen){ .key = slice_string(key),
+                                                              .event = event,
+                                                              .has_value = event >= FAMILY_FILL &&
+                                                                           event <= FAMILY_CHANGE,
+                                                              .format = format,
+                                                              .expiry = expiry,
+                                                              .weight = 1 });
 }
 
 static void see(struct stage *stage, const char *key, enum family_event event, unsigned times)
@@ -70,11 +71,10 @@ Test(suggest, locks_are_added_and_given_back_and_not_read)
         uint32_t expiry;
         enum suggest_kind kind;
     } rows[] = {
-        { 10, 9, 0, 0, 0, SUGGEST_LOCK },  { 10, 0, 0, 0, 30, SUGGEST_LOCK },
-        { 10, 0, 4, 0, 3600, SUGGEST_LOCK }, { 10, 9, 5, 2, 30, SUGGEST_LOCK },
+        { 10, 9, 0, 0, 0, SUGGEST_LOCK },       { 10, 0, 0, 0, 30, SUGGEST_LOCK },
+        { 10, 0, 4, 0, 3600, SUGGEST_LOCK },    { 10, 9, 5, 2, 30, SUGGEST_LOCK },
         { 10, 9, 5, 3, 30, SUGGEST_NOTHING }, /* it is set as well */
-        { 10, 0, 0, 0, 3601, SUGGEST_NOTHING },
-        { 10, 0, 0, 0, 0, SUGGEST_NOTHING },
+        { 10, 0, 0, 0, 3601, SUGGEST_NOTHING }, { 10, 0, 0, 0, 0, SUGGEST_NOTHING },
         { 10, 9, 6, 0, 30, SUGGEST_NOTHING }, /* get_or_set: read, added, read */
         { 0, 9, 0, 0, 0, SUGGEST_NOTHING },
     };
@@ -172,11 +172,11 @@ Test(suggest, rules_that_there_are_are_known)
 {
     struct stage *stage = make();
 
-    stage->rules[0] = (struct config_rule){ .match = (char[]){ "x:" }, .prefix = true,
-                                            .scope = SCOPE_SHARED };
+    stage->rules[0] =
+        (struct config_rule){ .match = (char[]){ "x:" }, .prefix = true, .scope = SCOPE_SHARED };
     stage->rules[1] = (struct config_rule){ .match = (char[]){ "y:" }, .prefix = true };
-    stage->rules[2] = (struct config_rule){ .match = (char[]){ "z:" }, .prefix = true,
-                                            .writes = WRITES_MUTATE };
+    stage->rules[2] =
+        (struct config_rule){ .match = (char[]){ "z:" }, .prefix = true, .writes = WRITES_MUTATE };
     stage->rules[3] = (struct config_rule){ .match = (char[]){ "one" } };
     stage->config.rule_count = 4;
     see(stage, "x:1", FAMILY_COUNT, 5);
