@@ -32,6 +32,8 @@ import speakers  # noqa: E402
 GIVEN = argparse.Namespace(seconds=3.0, seed=None, protocols="classic,meta,binary", mutated=False)
 SPEAKERS = {"classic": [speakers.Classic], "meta": [speakers.Meta, speakers.Coded], "binary": [speakers.Binary]}
 KEYS = 8     # of each model
+# A server that a busy machine holds up for a second would be a miss, and no fault of anybody.
+PATIENT = {"connect": "5s", "request": "20s"}
 SILENCE = 8  # seconds after which a connection counts as forgotten
 
 
@@ -312,7 +314,8 @@ class Fuzz(harness.Test):
         protocols = GIVEN.protocols.split(",")
         inputs = Inputs(protocols)
         daemon = self.daemon(harness.cache_config(self.memcached(), self.memcached(), connections_per_server=2,
-                                                 flush_all="refuse"))  # a changed frame may be one
+                                                 flush_all="refuse",  # a changed frame may be one
+                                                 timeouts=PATIENT))
         clients = []
         talking = [each for name in protocols for each in SPEAKERS[name]]
         for number in range(2 * len(talking)):
@@ -328,7 +331,7 @@ class Fuzz(harness.Test):
         folder, self.folder = self.folder, os.path.join(self.folder, "second")
         os.makedirs(os.path.join(self.folder, "state"))
         real, behind = self.memcached(), self.memcached()
-        other = self.daemon(harness.cache_config(behind))
+        other = self.daemon(harness.cache_config(behind, timeouts=PATIENT))
         differ = Differ(seed * 1000 + 200, inputs, {"memcached": real.port, "py2": other.port("py2"),
                                                     "py3": other.port("py3")}, (real.port, behind.port))
         self.folder = folder
