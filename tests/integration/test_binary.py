@@ -242,7 +242,7 @@ class Quiet(Rig):
 
 
 class Large(Rig):
-    CHANGES = {"max_value": "64m"}
+    CHANGES = {"max_value": "64m", "timeouts": {"request": "10s"}}
 
     def setUp(self):
         super().setUp()
