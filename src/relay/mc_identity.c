@@ -192,6 +192,13 @@ void mc_identify(struct mc_client *client)
         (void)mc_client_settle(client, client->entry);
 }
 
+void mc_client_begin_again(struct mc_client *client)
+{
+    mc_client_become_stranger(client, MC_STAGE_LOGIN);
+    /* The listener may have other rules since it was looked at. */
+    client->entry = (uint16_t)find_entry(client, mc_client_listener(client));
+}
+
 bool mc_client_identify_user(struct mc_client *client, struct slice user)
 {
     const struct config_listener *listener = mc_client_listener(client);

@@ -75,7 +75,8 @@ static enum mc_step request_login(struct mc_client *client,
     }
     if (client->op_count > 0 || client->upload != NULL)
         return MC_STEP_STOP; /* what is under way is the old user's */
-    mc_client_become_stranger(client, MC_STAGE_LOGIN);
+    if (!client->is_stranger)
+        mc_client_begin_again(client);
     client->login_opcode = request->opcode;
     client->login_opaque = request->opaque;
     if (request->value_len > MC_AUTH_VALUE_MAX) {

@@ -329,6 +329,8 @@ class Secrets(Auth):
             for each in maps:
                 place, rights = each.split()[:2]
                 begin, end = [int(part, 16) for part in place.split("-")]
+                if end - begin > 1 << 32:
+                    self.skipTest("a sanitizer keeps what was freed")
                 if not rights.startswith("rw"):
                     continue
                 try:
@@ -494,6 +496,25 @@ class Reloads(Auth):
         daemon.ctl("reload")
         stranger.talk(WHICH_ARM, arm_reply(b"py3"))
         served.talk(WHICH_ARM, arm_reply(b"py2"))
+
+    def test_another_login_after_a_reload_is_by_the_new_rules(self):
+        daemon = self.start(line("alice", "secret"),
+                            arms=[{"user": "nobody", "arm": "py3"}, {"user": "*", "arm": "py2"}])
+        wire = daemon.wire("door")
+        arm = frame(0, b"__crossfade__/arm")
+        wire.send(plain("alice", "secret") + arm)
+        self.assertEqual(take_frame(wire)[:2], (0x21, 0))
+        self.assertEqual(take_frame(wire)[2][4:], b"py2")
+        config = daemon.source
+        config["cache"]["listen"][0]["arms"] = [{"user": "x", "arm": "py2"},
+                                                {"user": "y", "arm": "py2"},
+                                                {"user": "alice", "arm": "py3"}]
+        daemon.write(config)
+        daemon.ctl("reload")
+        wire.send(arm + plain("alice", "secret") + arm)
+        self.assertEqual(take_frame(wire)[2][4:], b"py2")
+        self.assertEqual(take_frame(wire)[:2], (0x21, 0))
+        self.assertEqual(take_frame(wire)[2][4:], b"py3")
 
     def test_when_their_listener_is_gone_strangers_go_on_by_its_rules(self):
         daemon = self.start(line("alice", "secret"))

@@ -12,6 +12,8 @@
 const struct config_listener *mc_client_listener(const struct mc_client *client);
 /* From now on, or still, without an arm. Nothing may be under way. */
 void mc_client_become_stranger(struct mc_client *client, enum mc_stage stage);
+/* A client that is served is to log in again: until then it is a stranger. */
+void mc_client_begin_again(struct mc_client *client);
 void mc_client_leave_strangers(struct mc_client *client);
 /* The arm of that entry becomes the client's. False: it has none, and the client is MC_STAGE_REFUSED. */
 bool mc_client_settle(struct mc_client *client, size_t entry);
