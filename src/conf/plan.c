@@ -9,6 +9,11 @@
 #define NAME_WIDTH 12
 #define TEXT_ROOM 128
 
+static const char *const reserved_keys[] = {
+    [RESERVED_KEYS_KEEP] = "kept, but for the arms' own namespaces",
+    [RESERVED_KEYS_HASH] = "hashed",
+    [RESERVED_KEYS_REFUSE] = "refused"
+};
 static const char *const scopes[] = { [SCOPE_ISOLATED] = "isolated", [SCOPE_SHARED] = "shared" };
 static const char *const coherences[] = {
     [COHERENCE_NONE] = "none", [COHERENCE_FANOUT] = "fanout", [COHERENCE_EPOCH] = "epoch"
@@ -120,7 +125,10 @@ static void print_rules(const struct config_cache *cache, FILE *out)
         bool shared = rule->scope == SCOPE_SHARED;
         (void)snprintf(match, sizeof(match), "%s%s", rule->match, rule->prefix ? "*" : "");
         fprintf(out, "  %-30s  %-8s  %-9s  %s\n", match, scopes[rule->scope],
-                shared ? "-" : coherences[rule->coherence], shared ? "-" : writes[rule->writes]);
+                shared ? "-" : coherences[rule->coherence],
+                rule->guard ? "guarded"
+                : shared    ? "-"
+                            : writes[rule->writes]);
     }
     fprintf(out, "  %-30s  %-8s  %-9s  %s\n", "all others", scopes[SCOPE_ISOLATED],
             coherences[cache->coherence], writes[WRITES_AUTO]);
@@ -151,6 +159,8 @@ static void print_cache(const struct config *config, FILE *out)
     fprintf(out, "  limits    values of %s; keys too long with their prefix: %s\n",
             value_format_size(cache->max_value, size),
             cache->long_keys == LONG_KEYS_HASH ? "hashed" : "refused");
+    fprintf(out, "  reserved  keys without a prefix that look like they had one: %s\n",
+            reserved_keys[cache->reserved_keys]);
     print_rules(cache, out);
 }
 

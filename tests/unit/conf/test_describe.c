@@ -100,6 +100,50 @@ Test(plan, names_who_is_let_in)
     config_free(config);
 }
 
+Test(plan, says_how_keys_are_treated)
+{
+    static const char *const choices[] = { "keep", "hash", "refuse" };
+    static const char *const said[] = { "kept, but for the arms' own namespaces", "hashed",
+                                        "refused" };
+
+    for (size_t i = 0; i < 3; i++) {
+        struct config_faults faults;
+        struct config *config;
+        char source[512];
+        char line[128];
+        char *plan;
+        size_t size;
+        FILE *out = open_memstream(&plan, &size);
+
+        (void)snprintf(source, sizeof(source),
+                       "arms: [ { name: a }, { name: b } ]\n"
+                       "cache:\n"
+                       "  servers: [ \"h:2\" ]\n"
+                       "  listen: [ { address: \"h:1\", arm: a } ]\n"
+                       "  client_profile: python\n"
+                       "  reserved_keys: %s\n"
+                       "  keys:\n"
+                       "    - { match: \"j:*\", scope: shared, guard: true }\n"
+                       "    - { match: \"l:*\", scope: shared }\n"
+                       "    - { match: \"w:*\", writes: mutate }\n",
+                       choices[i]);
+        config = config_load_text("t", source, strlen(source), &faults);
+        cr_assert_not_null(config, "%s", faults.faults[0].text);
+        config_faults_free(&faults);
+        config_print_plan(config, out);
+        fclose(out);
+        (void)snprintf(line, sizeof(line),
+                       "\n  reserved  keys without a prefix that look like they had one: %s\n",
+                       said[i]);
+        expect_line(plan, line);
+        expect_line(plan, "shared    -          guarded\n");
+        expect_line(plan, "shared    -          -\n");
+        expect_line(plan, "isolated  fanout     mutate\n");
+        free(plan);
+        config_free(config);
+    }
+}
+
 Test(plan, names_what_will_happen)
 {
     struct config *config =
