@@ -79,6 +79,8 @@ static void check_reply(struct slice bytes)
         return;
     len = mc_meta_reply_write(&reply, &echo, 4, head);
     ensure(len <= sizeof(head));
+    if (len > MC_REPLY_LINE_MAX)
+        return; /* with the client's key it may be longer than what a server may say */
     ensure(mc_meta_reply_parse(slice_of(head, len), &again) == MC_REPLY_OK);
     ensure(again.line_len == len && again.code == reply.code && again.value_len == reply.value_len);
     ensure(again.won == reply.won);
