@@ -1,11 +1,7 @@
 #include "crossfade/proto/mc_meta.h"
 
-#include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
 
-/* With the command and its key. */
-#define WORDS_MAX (MC_META_FLAGS_MAX + 2u)
 /* An opaque, its O included. */
 #define OPAQUE_MAX 32u
 
@@ -38,6 +34,22 @@ static struct slice next_word(struct slice *rest)
 
     (void)mc_request_next_key(rest, &word);
     return word;
+}
+
+/* The same for what is short, as most flags are. */
+static inline struct slice next_flag(struct slice *rest)
+{
+    const char *at = rest->data;
+    const char *end = at + rest->len;
+    const char *begin;
+
+    while (at < end && *at == ' ')
+        at++;
+    begin = at;
+    while (at < end && *at != ' ')
+        at++;
+    *rest = slice_of(at, (size_t)(end - at));
+    return slice_of(begin, (size_t)(at - begin));
 }
 
 /* -- Keys -------------------------------------------------------------------------------------- */
@@ -221,12 +233,11 @@ static struct slice flags_fault(enum mc_verb verb, const struct mc_meta *meta)
 {
     static const struct slice letters = SLICE_INIT("bNTRlOPLkstcfvhuqFCMJDI");
     bool seen[127] = { false };
-    struct slice rest = meta->flags;
     struct slice fault = slice_of(NULL, 0);
-    struct slice flag;
     uint64_t ignored;
 
-    while (mc_request_next_key(&rest, &flag)) {
+    for (unsigned i = 0; i < meta->flag_count; i++) {
+        struct slice flag = meta->flags[i];
         unsigned char letter = (unsigned char)flag.data[0];
         struct slice own;
 
@@ -276,21 +287,24 @@ struct slice mc_meta_fault(enum mc_verb verb, const struct mc_meta *meta)
 
 /* -- Requests ---------------------------------------------------------------------------------- */
 
-/* Takes in the flags; false: one of our four is there twice. */
-static bool take_flags(struct mc_meta *meta)
+/* Takes in the flags, of which there are `most` at most; false: there are more. `once`: none of our four is
+ * there twice. */
+static bool take_flags(struct slice rest, unsigned most, struct mc_meta *meta, bool *is_once)
 {
-    struct slice rest = meta->flags;
-    struct slice flag;
     bool once = true;
 
-    while (mc_request_next_key(&rest, &flag)) {
-        struct slice token = slice_of(flag.data + 1, flag.len - 1);
+    for (;;) {
+        struct slice flag = next_flag(&rest);
+        struct slice token;
         uint64_t n;
         bool minus;
 
-        if (meta->flag_count < MC_META_FLAGS_MAX)
-            meta->letters[meta->flag_count] = flag.data[0];
-        meta->flag_count++;
+        if (flag.len == 0)
+            break;
+        if (meta->flag_count == most)
+            return false;
+        token = slice_of(flag.data + 1, flag.len - 1);
+        meta->flags[meta->flag_count++] = flag;
         meta->flags_len += flag.len + 1;
         switch (flag.data[0]) {
         case 'b':
@@ -336,7 +350,8 @@ static bool take_flags(struct mc_meta *meta)
             break;
         }
     }
-    return once;
+    *is_once = once;
+    return true;
 }
 
 static enum mc_meta_verdict parse_debug(struct slice rest, struct mc_meta *meta,
@@ -357,7 +372,8 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
                                    struct slice *answer)
 {
     enum mc_meta_verdict refused = MC_META_REFUSED;
-    unsigned words = verb == MC_META_SET ? 3 : 2;
+    unsigned most = verb == MC_META_SET ? MC_META_FLAGS_MAX - 1 : MC_META_FLAGS_MAX;
+    struct slice length = slice_of(NULL, 0);
     char decoded[MC_KEY_MAX];
     bool once;
 
@@ -368,26 +384,19 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
     *answer = meta->key.len == 0 ? error : bad_format;
     if (meta->key.len == 0 || meta->key.len > MC_KEY_MAX)
         return MC_META_REFUSED;
-    meta->flags = rest;
     if (verb == MC_META_SET) {
-        struct slice length = next_word(&rest);
+        length = next_word(&rest);
         if (length.len == 0)
             return MC_META_REFUSED;
-        meta->flags = rest;
-        once = take_flags(meta);
-        if (words + meta->flag_count > WORDS_MAX) {
-            *answer = too_many;
-            return MC_META_REFUSED;
-        }
+    }
+    if (!take_flags(rest, most, meta, &once)) {
+        *answer = verb == MC_META_GET ? too_many_get : too_many;
+        return MC_META_REFUSED;
+    }
+    if (verb == MC_META_SET) {
         if (!to_length(length, &meta->value_len))
             return MC_META_REFUSED;
         refused = MC_META_SWALLOW;
-    } else {
-        once = take_flags(meta);
-        if (words + meta->flag_count > WORDS_MAX) {
-            *answer = verb == MC_META_GET ? too_many_get : too_many;
-            return MC_META_REFUSED;
-        }
     }
     meta->no_hints = meta->flags_len > FLAGS_LEN_MAX;
     if (meta->flags_len - meta->hints_len > FLAGS_LEN_MAX) {
@@ -401,18 +410,27 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
         return refused;
     }
     meta->marked = meta->wants_opaque ||
-                   words + meta->flag_count - meta->quiet - meta->wants_key < WORDS_MAX;
+                   meta->flag_count - meta->quiet - meta->wants_key < most;
     return MC_META_OK;
 }
 
 /* -- The line for the server ------------------------------------------------------------------- */
 
-void mc_meta_mark(uint32_t mark, char *out)
+size_t mc_meta_letters(const struct mc_meta *meta, char *out)
+{
+    if (!meta->wants_key && !meta->wants_opaque)
+        return 0;
+    for (unsigned i = 0; i < meta->flag_count; i++)
+        out[i] = meta->flags[i].data[0];
+    return meta->flag_count;
+}
+
+void mc_meta_mark(uint32_t number, char *mark)
 {
     static const char digits[] = "0123456789abcdef";
 
-    for (unsigned i = MC_META_MARK_LENGTH; i-- > 0; mark >>= 4)
-        out[i] = digits[mark & 15];
+    for (unsigned i = MC_META_MARK_LENGTH; i-- > 0; number >>= 4)
+        mark[i] = digits[number & 15];
 }
 
 static char *put(char *at, struct slice bytes)
@@ -422,11 +440,20 @@ static char *put(char *at, struct slice bytes)
     return at + bytes.len;
 }
 
-static char *put_mark(char *at, uint32_t mark)
+static char *put_number(char *at, uint64_t n)
 {
-    at = put(at, SLICE(" O"));
-    mc_meta_mark(mark, at);
-    return at + MC_META_MARK_LENGTH;
+    char digits[20];
+    size_t begin = sizeof(digits);
+
+    do
+        digits[--begin] = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    return put(at, slice_of(digits + begin, sizeof(digits) - begin));
+}
+
+static char *put_mark(char *at, const char *mark)
+{
+    return put(put(at, SLICE(" O")), slice_of(mark, MC_META_MARK_LENGTH));
 }
 
 static bool stays_here(const struct mc_meta *meta, char letter, bool base64)
@@ -448,12 +475,10 @@ static bool stays_here(const struct mc_meta *meta, char letter, bool base64)
 }
 
 size_t mc_meta_write(enum mc_verb verb, const struct mc_meta *meta, struct slice key, bool base64,
-                     uint32_t mark, char *out)
+                     const char *mark, char *out)
 {
     static const struct slice names[] = { SLICE_INIT("mg"), SLICE_INIT("ms"), SLICE_INIT("md"),
                                           SLICE_INIT("ma"), SLICE_INIT("me") };
-    struct slice rest = meta->flags;
-    struct slice flag;
     char *at = put(out, names[verb - MC_META_GET]);
 
     *at++ = ' ';
@@ -462,10 +487,12 @@ size_t mc_meta_write(enum mc_verb verb, const struct mc_meta *meta, struct slice
     else
         at = put(at, key);
     if (verb == MC_META_SET)
-        at += snprintf(at, 22, " %" PRIu64, meta->value_len);
+        at = put_number(put(at, SLICE(" ")), meta->value_len);
     if (verb == MC_META_DEBUG && base64)
         at = put(at, SLICE(" b"));
-    while (mc_request_next_key(&rest, &flag)) {
+    for (unsigned i = 0; i < meta->flag_count; i++) {
+        struct slice flag = meta->flags[i];
+
         if (stays_here(meta, flag.data[0], base64))
             continue;
         if (flag.data[0] == 'O') {

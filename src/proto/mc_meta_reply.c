@@ -24,9 +24,21 @@ static const struct code sentences[] = {
     { SLICE_INIT("ERROR"), MC_META_ERROR },
 };
 
-static bool next_word(struct slice *rest, struct slice *word)
+/* Most words of a reply are short. */
+static inline bool next_word(struct slice *rest, struct slice *word)
 {
-    return mc_request_next_key(rest, word);
+    const char *at = rest->data;
+    const char *end = at + rest->len;
+    const char *begin;
+
+    while (at < end && *at == ' ')
+        at++;
+    begin = at;
+    while (at < end && *at != ' ')
+        at++;
+    *rest = slice_of(at, (size_t)(end - at));
+    *word = slice_of(begin, (size_t)(at - begin));
+    return at > begin;
 }
 
 static bool take_sentence(const struct slice *line, struct mc_meta_reply *out)
@@ -79,8 +91,21 @@ static void look_at_flags(struct mc_meta_reply *out)
     struct slice flag;
 
     while (next_word(&rest, &flag)) {
-        out->won = out->won || (flag.data[0] == 'W' && flag.len == 1);
-        out->marked = out->marked || flag.data[0] == 'O';
+        switch (flag.data[0]) {
+        case 'W':
+            out->won = true;
+            break;
+        case 'O':
+            out->strange = out->strange || out->marked;
+            out->marked = true;
+            out->mark = slice_of(flag.data + 1, flag.len - 1);
+            break;
+        case 'k':
+            out->strange = true;
+            break;
+        default:
+            break;
+        }
     }
 }
 
@@ -104,9 +129,11 @@ enum mc_reply_verdict mc_meta_reply_parse(struct slice bytes, struct mc_meta_rep
 {
     enum mc_reply_verdict verdict = take_line(bytes, 0, out);
 
-    if (verdict != MC_REPLY_OK || take_sentence(&out->line, out))
+    if (verdict != MC_REPLY_OK)
         return verdict;
-    if (!take_code(out->line, out) || !take_words(out))
+    if (!take_code(out->line, out))
+        return take_sentence(&out->line, out) ? MC_REPLY_OK : MC_REPLY_BAD;
+    if (!take_words(out))
         return MC_REPLY_BAD;
     if (out->code != MC_META_ME)
         look_at_flags(out);
@@ -154,24 +181,13 @@ static bool repeats(enum mc_meta_code code)
            code == MC_META_EX;
 }
 
-bool mc_meta_reply_fits(const struct mc_meta_reply *reply, bool marked, uint32_t mark)
+bool mc_meta_reply_fits(const struct mc_meta_reply *reply, bool marked, const char *mark)
 {
-    char own[MC_META_MARK_LENGTH];
-    struct slice rest = reply->flags;
-    struct slice flag;
-
-    if (reply->code == MC_META_ME)
-        return true;
-    if (marked && !reply->marked && repeats(reply->code))
+    if (reply->strange)
         return false;
-    mc_meta_mark(mark, own);
-    while (next_word(&rest, &flag)) {
-        struct slice token = slice_of(flag.data + 1, flag.len - 1);
-        if (flag.data[0] == 'k' || (flag.data[0] == 'O' &&
-                                    (!marked || !slice_equal(token, slice_of(own, sizeof(own))))))
-            return false;
-    }
-    return true;
+    if (reply->marked)
+        return marked && slice_equal(reply->mark, slice_of(mark, MC_META_MARK_LENGTH));
+    return !marked || !repeats(reply->code);
 }
 
 /* -- What the client gets ---------------------------------------------------------------------- */
@@ -300,15 +316,15 @@ size_t mc_meta_miss_write(const struct mc_meta_echo *echo, char *out)
 size_t mc_meta_hit_write(const struct mc_meta *meta, const struct mc_meta_echo *echo, size_t value_len,
                          uint64_t cas, char *out)
 {
-    struct slice rest = meta->flags;
-    struct slice flag;
     char *at = out;
 
     at = put(at, meta->wants_value ? SLICE("VA ") : SLICE("HD"));
     if (meta->wants_value)
         at = put_number(at, value_len);
-    while (next_word(&rest, &flag)) {
-        switch (flag.data[0]) {
+    for (unsigned i = 0; i < meta->flag_count; i++) {
+        char letter = meta->flags[i].data[0];
+
+        switch (letter) {
         case 's':
             at = put_number(put(at, SLICE(" s")), value_len);
             break;
@@ -322,7 +338,7 @@ size_t mc_meta_hit_write(const struct mc_meta *meta, const struct mc_meta_echo *
         case 'h':
         case 'l':
             *at++ = ' ';
-            *at++ = flag.data[0];
+            *at++ = letter;
             *at++ = '0';
             break;
         case 'k':

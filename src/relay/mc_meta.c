@@ -45,19 +45,15 @@ static enum mc_step refuse(struct mc_client *client, struct slice answer)
     return mc_client_answer(client, answer) ? MC_STEP_ON : MC_STEP_CLOSE;
 }
 
-static struct mc_meta_echo echo_of(const struct command *command)
-{
-    return (struct mc_meta_echo){ .key = command->key,
-                                  .opaque = command->meta.opaque,
-                                  .letters = slice_of(command->meta.letters, command->meta.flag_count),
-                                  .base64 = command->meta.base64,
-                                  .quiet = command->meta.quiet };
-}
-
 /* A key that only this daemon knows. */
 static enum mc_step answer_lookup(struct mc_client *client, const struct command *command)
 {
-    struct mc_meta_echo echo = echo_of(command);
+    char letters[MC_META_FLAGS_MAX];
+    struct mc_meta_echo echo = { .key = command->key,
+                                 .opaque = command->meta.opaque,
+                                 .letters = slice_of(letters, mc_meta_letters(&command->meta, letters)),
+                                 .base64 = command->meta.base64,
+                                 .quiet = command->meta.quiet };
     char text[MC_META_HEAD_MAX + MC_LOOKUP_MAX + 2];
     struct mc_lookup lookup;
     size_t len;
@@ -105,30 +101,20 @@ static enum mc_step refuse_server(struct mc_client *client, const struct mc_serv
 
 /* -- To a server ------------------------------------------------------------------------------- */
 
-static size_t aligned(size_t n)
-{
-    return (n + _Alignof(struct mc_meta_note) - 1) & ~(_Alignof(struct mc_meta_note) - 1);
-}
-
 /* Gives the operation its wire key and what it needs to answer. */
 static bool take_note(struct mc_op *op, const struct key_place *place, struct slice key,
-                      const struct mc_meta *meta, uint32_t mark)
+                      const struct mc_meta *meta)
 {
-    size_t head = offsetof(struct mc_meta_note, bytes);
     struct slice opaque = meta->overlong ? slice_of(NULL, 0) : meta->opaque;
-    size_t len = head + place->wire_len + opaque.len + meta->flag_count;
-    struct chunk *chunk =
-        buffer_pool_append_chunk(&op->plane->worker->buffers, len + _Alignof(struct mc_meta_note));
+    size_t most = sizeof(struct mc_meta_note) + place->wire_len + opaque.len + MC_META_FLAGS_MAX;
+    struct chunk *chunk = buffer_pool_append_chunk(&op->plane->worker->buffers, most);
     struct mc_meta_note *note;
-    char *bytes;
+    char *at;
 
     if (chunk == NULL || !mc_op_keep_key(op, place, key))
         return false;
-    chunk->used = aligned(chunk->used);
     note = (struct mc_meta_note *)(void *)(chunk->data + chunk->used);
-    *note = (struct mc_meta_note){ .mark = mark,
-                                   .opaque_len = (uint8_t)opaque.len,
-                                   .letters_len = (uint8_t)meta->flag_count,
+    *note = (struct mc_meta_note){ .opaque_len = (uint8_t)opaque.len,
                                    .marked = meta->marked,
                                    .base64 = meta->base64,
                                    .quiet = meta->quiet,
@@ -137,18 +123,21 @@ static bool take_note(struct mc_op *op, const struct key_place *place, struct sl
                                    .with_cas = meta->has_cas,
                                    .touches = meta->touches,
                                    .decrements = meta->mode == 'D' || meta->mode == '-' };
-    bytes = chunk->data + chunk->used + head;
-    keyspace_compose(place, key, bytes);
+    mc_meta_mark(op->plane->next_mark++, note->mark);
+    keyspace_compose(place, key, note->bytes);
+    at = note->bytes + place->wire_len;
     if (opaque.len > 0)
-        memcpy(bytes + place->wire_len, opaque.data, opaque.len);
-    memcpy(bytes + place->wire_len + opaque.len, meta->letters, meta->flag_count);
-    op->wire = bytes;
+        memcpy(at, opaque.data, opaque.len);
+    at += opaque.len;
+    note->letters_len = (uint8_t)mc_meta_letters(meta, at);
+    op->wire = note->bytes;
     op->wire_len = (uint8_t)place->wire_len;
     op->prefix_len = (uint8_t)place->prefix.len;
     op->wire_chunk = chunk_ref(chunk);
-    chunk->used += len;
+    chunk->used = (size_t)(at + note->letters_len - chunk->data);
     return true;
 }
+_Static_assert(_Alignof(struct mc_meta_note) == 1, "it is put where there is room");
 
 /* The line goes into the connection's output, which takes the operation over. */
 static bool compose(struct mc_connection *connection, struct mc_op *op, struct slice line)
@@ -161,22 +150,27 @@ static bool compose(struct mc_connection *connection, struct mc_op *op, struct s
     return true;
 }
 
+/* The line of a delete that is ours. */
+static size_t write_delete(const struct mc_op *op, bool base64, char *line)
+{
+    struct mc_meta meta = { .marked = true, .flags = { SLICE("b") }, .flag_count = base64 };
+
+    return mc_meta_write(MC_META_DELETE, &meta, mc_op_wire(op), base64, mc_meta_note_of(op)->mark,
+                         line);
+}
+
 bool mc_meta_compose_delete(struct mc_connection *connection, struct mc_op *op,
                             const struct key_place *place, struct slice key)
 {
-    struct mc_meta meta = { .marked = true };
+    static const struct mc_meta deletion = { .marked = true };
     char line[MC_META_LINE_MAX];
-    uint32_t mark = connection->server->plane->next_mark++;
     /* A key that does not fit in base64 came in a text line, and goes as it is. */
     bool base64 = !place->hashed && MC_BASE64_LENGTH(place->wire_len) <= KEY_MAX;
-    size_t len;
 
     op->verb = MC_META_DELETE;
-    if (!take_note(op, place, key, &meta, mark))
+    if (!take_note(op, place, key, &deletion))
         return false;
-    meta.flags = base64 ? SLICE("b") : slice_of(NULL, 0);
-    len = mc_meta_write(MC_META_DELETE, &meta, mc_op_wire(op), base64, mark, line);
-    return compose(connection, op, slice_of(line, len));
+    return compose(connection, op, slice_of(line, write_delete(op, base64, line)));
 }
 
 /* What the command does, but for a set that may answer a win. */
@@ -283,7 +277,7 @@ static enum mc_step dispatch(struct mc_client *client, struct mc_connection *con
 }
 
 /* A new operation for the command, in its place in line. NULL without memory. */
-static struct mc_op *expect(struct mc_client *client, const struct command *command, uint32_t mark)
+static struct mc_op *expect(struct mc_client *client, const struct command *command)
 {
     static const struct mc_meta deletion = { .marked = true };
     const struct mc_meta *meta = command->too_large ? &deletion : &command->meta;
@@ -292,7 +286,7 @@ static struct mc_op *expect(struct mc_client *client, const struct command *comm
 
     if (op == NULL)
         return NULL;
-    if (!take_note(op, &command->place, command->key, meta, mark)) {
+    if (!take_note(op, &command->place, command->key, meta)) {
         mc_op_free(op);
         return NULL;
     }
@@ -306,20 +300,6 @@ static struct mc_op *expect(struct mc_client *client, const struct command *comm
     return op;
 }
 
-static size_t write_line(const struct command *command, const struct mc_op *op, uint32_t mark,
-                         char *line)
-{
-    static const struct slice base64 = SLICE_INIT("b");
-    struct mc_meta deletion = { .marked = true };
-
-    if (!command->too_large)
-        return mc_meta_write(command->request->verb, &command->meta, mc_op_wire(op),
-                             command->base64, mark, line);
-    if (command->base64)
-        deletion.flags = base64;
-    return mc_meta_write(MC_META_DELETE, &deletion, mc_op_wire(op), command->base64, mark, line);
-}
-
 /* The command is well-formed and may be sent. `upload`: its value streams. */
 static enum mc_step forward(struct mc_client *client, const struct command *command, bool upload)
 {
@@ -328,7 +308,6 @@ static enum mc_step forward(struct mc_client *client, const struct command *comm
     struct mc_connection *connection =
         upload ? mc_server_upload(server, client)
                : mc_server_connection(server, &mc_text, client->affinity);
-    uint32_t mark = client->plane->next_mark;
     char line[MC_META_LINE_MAX];
     struct mc_op *op;
     size_t len;
@@ -346,18 +325,20 @@ static enum mc_step forward(struct mc_client *client, const struct command *comm
             break;
         }
     }
-    client->plane->next_mark++;
     if (command->request->verb != MC_META_DEBUG && mc_observe_due(client->plane))
         observe(client, command);
     count(client, command);
-    op = expect(client, command, mark);
+    op = expect(client, command);
     if (op == NULL)
         return MC_STEP_CLOSE;
     if (connection == NULL) {
         mc_op_fail_here(op, server);
         return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
     }
-    len = write_line(command, op, mark, line);
+    len = command->too_large
+              ? write_delete(op, command->base64, line)
+              : mc_meta_write(command->request->verb, &command->meta, mc_op_wire(op), command->base64,
+                              mc_meta_note_of(op)->mark, line);
     if (upload) {
         client->upload = connection;
         client->upload_left = command->meta.value_len + 2;
@@ -426,8 +407,8 @@ static enum mc_step judge(struct mc_client *client, struct command *command)
 enum mc_step mc_meta_step(struct mc_client *client, const struct mc_request *request,
                           struct slice bytes)
 {
-    struct command command = { .request = request };
-    enum mc_meta_verdict verdict = MC_META_OK;
+    struct command command;
+    enum mc_meta_verdict verdict;
     struct slice answer;
     enum mc_step step;
     size_t len = 0; /* of the value and its line end */
@@ -436,6 +417,8 @@ enum mc_step mc_meta_step(struct mc_client *client, const struct mc_request *req
         input_consume(&client->input, request->line_len);
         return mc_client_answer(client, SLICE("MN\r\n")) ? MC_STEP_ON : MC_STEP_CLOSE;
     }
+    command.request = request;
+    command.value = slice_of(NULL, 0);
     verdict = mc_meta_parse(request->verb, request->keys, &command.meta, &answer);
     if (request->verb == MC_META_SET && verdict != MC_META_REFUSED)
         len = (size_t)command.meta.value_len + 2;

@@ -32,15 +32,9 @@ static const unsigned allowed[] = {
     [MC_META_DEBUG] = CODE(MC_META_ME) | CODE(MC_META_EN) | CODE(MC_META_ERROR) | ERRORS,
 };
 
-static const struct mc_meta_note *note_of(const struct mc_op *op)
-{
-    return (const struct mc_meta_note *)(const void *)(op->wire -
-                                                       offsetof(struct mc_meta_note, bytes));
-}
-
 static struct mc_meta_echo echo_of(const struct mc_op *op)
 {
-    const struct mc_meta_note *note = note_of(op);
+    const struct mc_meta_note *note = mc_meta_note_of(op);
     struct slice key = op->original != NULL
                            ? slice_of(op->original->data, op->original->used)
                            : slice_of(op->wire + op->prefix_len, (size_t)op->wire_len - op->prefix_len);
@@ -61,7 +55,7 @@ static bool is_error(enum mc_meta_code code)
 
 static bool is_quiet(const struct mc_op *op, const struct mc_meta_echo *echo, enum mc_meta_code code)
 {
-    return !note_of(op)->overlong && mc_meta_reply_quiet(op->verb, echo, code);
+    return !mc_meta_note_of(op)->overlong && mc_meta_reply_quiet(op->verb, echo, code);
 }
 
 /* What the client gets of the reply's line. */
@@ -70,7 +64,7 @@ static size_t write_head(const struct mc_op *op, const struct mc_meta_reply *rep
 {
     static const struct slice overlong = SLICE_INIT(MC_META_OVERLONG);
 
-    if (!note_of(op)->overlong || is_error(reply->code))
+    if (!mc_meta_note_of(op)->overlong || is_error(reply->code))
         return mc_meta_reply_write(reply, echo, (int)op->wire_len - (int)echo->key.len, out);
     memcpy(out, overlong.data, overlong.len);
     return overlong.len;
@@ -101,7 +95,7 @@ static void remember_win(const struct mc_op *op)
 static void count_get(const struct mc_op *op, bool hit)
 {
     counter_add(hit ? &op->cell->hits : &op->cell->misses, 1);
-    if (note_of(op)->touches)
+    if (mc_meta_note_of(op)->touches)
         counter_add(hit ? &op->cell->touch_hits : &op->cell->touch_misses, 1);
 }
 
@@ -196,7 +190,7 @@ void mc_meta_fail_get(struct mc_op *op)
 
 static void count_line(const struct mc_op *op, enum mc_meta_code code)
 {
-    const struct mc_meta_note *note = note_of(op);
+    const struct mc_meta_note *note = mc_meta_note_of(op);
     struct mc_arm_cell *cell = op->cell;
 
     if (op->primary != NULL || (op->flags & MC_OP_TOO_LARGE) || is_error(code))
@@ -273,7 +267,7 @@ static bool is_allowed(const struct mc_connection *connection, const struct mc_o
                        const struct mc_meta_reply *reply)
 {
     static const struct slice bad_chunk = SLICE_INIT("CLIENT_ERROR bad data chunk");
-    const struct mc_meta_note *note = note_of(op);
+    const struct mc_meta_note *note = mc_meta_note_of(op);
     bool error = (CODE(reply->code) & ERRORS) != 0;
 
     if ((allowed[op->verb] & CODE(reply->code)) == 0 || (!error && mc_pair_is_early(connection)))
@@ -304,7 +298,7 @@ enum mc_pair mc_meta_pair(struct mc_connection *connection, struct mc_op *op,
     }
     if (!is_allowed(connection, op, &reply))
         return mc_pair_doubt(pairing, "an answer that does not fit the request", reply.line);
-    if (!mc_meta_reply_fits(&reply, note_of(op)->marked, note_of(op)->mark))
+    if (!mc_meta_reply_fits(&reply, mc_meta_note_of(op)->marked, mc_meta_note_of(op)->mark))
         return mc_pair_doubt(pairing, "an answer to another request", reply.line);
     return op->verb == MC_META_GET ? pair_get(connection, op, &reply, pairing)
                                    : pair_line(connection, &reply, pairing);

@@ -33,7 +33,7 @@ static void check_request(enum mc_verb verb, struct slice rest)
     bytes = mc_meta_key(&meta, key);
     base64 = meta.base64;
     ensure(bytes.len > 0 && bytes.len <= (base64 ? MC_META_DECODED_MAX : MC_KEY_MAX));
-    len = mc_meta_write(verb, &meta, bytes, base64, 77, line);
+    len = mc_meta_write(verb, &meta, bytes, base64, "0000004d", line);
     ensure(len <= sizeof(line) && memcmp(line + len - 2, "\r\n", 2) == 0);
     ensure(memchr(line, '\n', len - 1) == NULL);
     if (mc_meta_parse(verb, slice_of(line + 2, len - 4), &again, &answer) != MC_META_OK)
@@ -75,7 +75,7 @@ static void check_reply(struct slice bytes)
     ensure(reply.line_len <= bytes.len && reply.line.len + 2 == reply.line_len);
     for (size_t cut = 0; cut < reply.line_len; cut++)
         ensure(mc_meta_reply_parse(slice_of(bytes.data, cut), &part) == MC_REPLY_MORE);
-    if (!mc_meta_reply_fits(&reply, true, 77))
+    if (!mc_meta_reply_fits(&reply, true, "0000004d"))
         return;
     len = mc_meta_reply_write(&reply, &echo, 4, head);
     ensure(len <= sizeof(head));

@@ -33,15 +33,14 @@
 
 struct mc_meta {
     struct slice key;    /* as the client wrote it */
-    struct slice flags;  /* from the first flag to the end of the line; mc_request_next_key takes one */
     struct slice opaque; /* behind the O */
     uint64_t value_len;  /* ms: bytes of the value, without the \r\n behind it */
     int64_t exptime;       /* T */
     uint32_t client_flags; /* F */
+    struct slice flags[MC_META_FLAGS_MAX]; /* each with its token */
     unsigned flag_count;
     size_t flags_len; /* with one space before each */
     size_t hints_len; /* of these P and L */
-    char letters[MC_META_FLAGS_MAX]; /* of the flags in their order, which is the one of the reply */
     char mode; /* behind the M; '\0': none */
     bool base64;
     bool quiet;
@@ -86,15 +85,19 @@ struct slice mc_meta_key(const struct mc_meta *meta, char *out);
 /* Writes MC_BASE64_LENGTH(bytes.len) characters, padded; returns how many. */
 size_t mc_base64_write(struct slice bytes, char *out);
 
+/* Writes the letters of the flags, in their order, to out[MC_META_FLAGS_MAX]; returns how many. Only with k or O do
+ * they matter to a reply: none otherwise. */
+size_t mc_meta_letters(const struct mc_meta *meta, char *out);
+
+/* What goes out as the opaque: hexadecimal digits. */
+#define MC_META_MARK_LENGTH 8u
+void mc_meta_mark(uint32_t number, char *mark);
+
 /*
  * The command's line for the server: `key` in base64 if `base64`, with `mark` as its opaque if
  * meta->marked. Writes to out[MC_META_LINE_MAX]; returns the length, line end included.
  */
 size_t mc_meta_write(enum mc_verb verb, const struct mc_meta *meta, struct slice key, bool base64,
-                     uint32_t mark, char *out);
-
-/* A mark as an opaque token: this many hexadecimal digits. */
-#define MC_META_MARK_LENGTH 8u
-void mc_meta_mark(uint32_t mark, char *out);
+                     const char *mark, char *out);
 
 #endif

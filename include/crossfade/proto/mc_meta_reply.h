@@ -36,7 +36,9 @@ struct mc_meta_reply {
     struct slice flags; /* behind the code, the length and the key */
     struct slice key;   /* of ME */
     uint64_t value_len; /* of VA, without the line end behind it */
-    bool marked;        /* O */
+    struct slice mark;  /* behind the O */
+    bool marked;
+    bool strange; /* a key, or two marks: nothing that is asked for */
     bool won;           /* W: this client is to fill the item */
 };
 
@@ -52,7 +54,8 @@ enum mc_reply_verdict mc_meta_debug_parse(struct slice bytes, struct slice wire,
  * Does it answer the request that went out with this mark (`marked`), or without one? A mark is repeated
  * in every reply that is no error; in that of a miss since 1.6.18 only.
  */
-bool mc_meta_reply_fits(const struct mc_meta_reply *reply, bool marked, uint32_t mark) MUST_CHECK;
+bool mc_meta_reply_fits(const struct mc_meta_reply *reply, bool marked,
+                        const char *mark) MUST_CHECK;
 
 /* What the client gets to see of its own request. */
 struct mc_meta_echo {

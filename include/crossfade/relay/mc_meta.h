@@ -24,12 +24,13 @@
 #ifndef CROSSFADE_RELAY_MC_META_H
 #define CROSSFADE_RELAY_MC_META_H
 
+#include "crossfade/proto/mc_meta.h"
 #include "crossfade/relay/mc_client.h"
 #include "crossfade/relay/mc_server.h"
 
 /* What an operation keeps of its request, in front of its wire key in op->wire_chunk. */
 struct mc_meta_note {
-    uint32_t mark;
+    char mark[MC_META_MARK_LENGTH];
     uint8_t opaque_len;
     uint8_t letters_len;
     bool marked;
@@ -42,6 +43,12 @@ struct mc_meta_note {
     bool decrements;
     char bytes[];    /* the wire key, the client's opaque, the letters of its flags */
 };
+
+static inline const struct mc_meta_note *mc_meta_note_of(const struct mc_op *op)
+{
+    return (const struct mc_meta_note *)(const void *)(op->wire -
+                                                       offsetof(struct mc_meta_note, bytes));
+}
 
 /* relay/mc_meta.c: a meta command was taken from the client's input, which begins with `bytes`. */
 enum mc_step mc_meta_step(struct mc_client *client, const struct mc_request *request,

@@ -168,6 +168,7 @@ Test(mc_meta, a_key_that_is_too_long_is_refused_in_both_forms)
 
 Test(mc_meta, takes_the_flags_apart)
 {
+    char letters[MC_META_FLAGS_MAX];
     struct mc_meta meta;
     struct slice answer;
 
@@ -179,7 +180,7 @@ Test(mc_meta, takes_the_flags_apart)
     cr_assert_eq(meta.mode, 'E');
     cr_assert(meta.base64 && meta.quiet && meta.wants_key && meta.wants_opaque && meta.has_cas &&
               meta.touches && meta.marked);
-    cr_assert(slice_equal(slice_of(meta.letters, meta.flag_count), SLICE("TFCMbqkOI")));
+    cr_assert(slice_equal(slice_of(letters, mc_meta_letters(&meta, letters)), SLICE("TFCMbqkOI")));
     cr_assert(slice_equal(meta.opaque, SLICE("xy")));
     cr_assert_eq(mc_meta_parse(MC_META_GET, SLICE(" key O k v"), &meta, &answer), MC_META_OK);
     cr_assert(meta.wants_opaque && meta.opaque.len == 0 && meta.wants_value);
@@ -231,7 +232,7 @@ static void check_line(enum mc_verb verb, const char *rest, const char *key, boo
     size_t len;
 
     cr_assert_eq(mc_meta_parse(verb, slice_string(rest), &meta, &answer), MC_META_OK, "%s", rest);
-    len = mc_meta_write(verb, &meta, slice_string(key), base64, 0xa1, line);
+    len = mc_meta_write(verb, &meta, slice_string(key), base64, "000000a1", line);
     cr_assert(slice_equal(slice_of(line, len), slice_string(expected)), "%s: %.*s", rest, (int)len,
               line);
 }
@@ -259,6 +260,16 @@ Test(mc_meta, writes_the_line_for_the_server)
                "mg foo s v t f c h l P u C1 D5 J7 I F4 MZ N1 O000000a1\r\n");
     check_line(MC_META_GET, " foo s v t f c h l P u k C1 D5 J7 I F4 MZ N1", "foo", false,
                "mg foo s v t f c h l P u C1 D5 J7 I F4 MZ N1 O000000a1\r\n");
+}
+
+Test(mc_meta, numbers_its_marks)
+{
+    char mark[MC_META_MARK_LENGTH];
+
+    mc_meta_mark(0xdeadbeef, mark);
+    cr_assert_eq(memcmp(mark, "deadbeef", sizeof(mark)), 0);
+    mc_meta_mark(0x4d, mark);
+    cr_assert_eq(memcmp(mark, "0000004d", sizeof(mark)), 0);
 }
 
 Test(mc_meta, a_prefix_of_three_bytes_each_is_a_prefix_in_base64_too)
@@ -289,7 +300,7 @@ Test(mc_meta, refuses_what_would_make_a_line_that_a_server_does_not_take)
         int len = snprintf(rest, sizeof(rest), " key v N%0*d", pad, 0);
         if (mc_meta_parse(MC_META_GET, slice_of(rest, (size_t)len), &meta, &answer) != MC_META_OK)
             break;
-        longest = mc_meta_write(MC_META_GET, &meta, slice_of(key, sizeof(key)), true, 1, line);
+        longest = mc_meta_write(MC_META_GET, &meta, slice_of(key, sizeof(key)), true, "00000001", line);
         cr_assert(longest <= sizeof(line));
     }
     cr_assert(longest > MC_META_LINE_MAX - 20);
@@ -297,6 +308,6 @@ Test(mc_meta, refuses_what_would_make_a_line_that_a_server_does_not_take)
     /* What servers ignore makes no line too long. */
     (void)snprintf(rest, sizeof(rest), " key v P%02000d L%01000d t", 0, 0);
     cr_assert_eq(mc_meta_parse(MC_META_GET, slice_string(rest), &meta, &answer), MC_META_OK);
-    longest = mc_meta_write(MC_META_GET, &meta, SLICE("key"), false, 1, line);
+    longest = mc_meta_write(MC_META_GET, &meta, SLICE("key"), false, "00000001", line);
     cr_assert(slice_equal(slice_of(line, longest), SLICE("mg key v t O00000001\r\n")));
 }

@@ -68,7 +68,7 @@ static bool fits(const char *text, bool marked)
     struct mc_meta_reply reply;
 
     cr_assert_eq(mc_meta_reply_parse(slice_string(text), &reply), MC_REPLY_OK, "%s", text);
-    return mc_meta_reply_fits(&reply, marked, 0xa1);
+    return mc_meta_reply_fits(&reply, marked, "000000a1");
 }
 
 Test(mc_meta_reply, holds_a_reply_against_the_request)
