@@ -373,7 +373,7 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
 {
     enum mc_meta_verdict refused = MC_META_REFUSED;
     unsigned most = verb == MC_META_SET ? MC_META_FLAGS_MAX - 1 : MC_META_FLAGS_MAX;
-    struct slice length = slice_of(NULL, 0);
+    bool has_length = false;
     char decoded[MC_KEY_MAX];
     bool once;
 
@@ -381,23 +381,24 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
     if (verb == MC_META_DEBUG)
         return parse_debug(rest, meta, answer);
     meta->key = next_word(&rest);
-    *answer = meta->key.len == 0 ? error : bad_format;
-    if (meta->key.len == 0 || meta->key.len > MC_KEY_MAX)
+    if (meta->key.len == 0) {
+        *answer = error;
         return MC_META_REFUSED;
-    if (verb == MC_META_SET) {
-        length = next_word(&rest);
-        if (length.len == 0)
-            return MC_META_REFUSED;
     }
+    *answer = bad_format;
+    if (verb == MC_META_SET) {
+        has_length = to_length(next_word(&rest), &meta->value_len);
+        if (has_length)
+            refused = MC_META_SWALLOW;
+    }
+    if (meta->key.len > MC_KEY_MAX)
+        return refused;
     if (!take_flags(rest, most, meta, &once)) {
         *answer = verb == MC_META_GET ? too_many_get : too_many;
-        return MC_META_REFUSED;
+        return refused;
     }
-    if (verb == MC_META_SET) {
-        if (!to_length(length, &meta->value_len))
-            return MC_META_REFUSED;
-        refused = MC_META_SWALLOW;
-    }
+    if (verb == MC_META_SET && !has_length)
+        return refused;
     meta->no_hints = meta->flags_len > FLAGS_LEN_MAX;
     if (meta->flags_len - meta->hints_len > FLAGS_LEN_MAX) {
         *answer = bad_format;

@@ -96,6 +96,9 @@ def as_memcached(case):
     commands (a key that is too long is an injection that way), and here it is swallowed."""
     line, newline, rest = case.partition(b"\n")
     words = [word for word in line.split(b"\0")[0].rstrip(b"\r").split(b" ") if word]
+    if words[:1] == [b"ms"] and len(words) > 2 and is_number(words[2], 0, 2147483646) and (
+            len(words[1]) > 250 or len(words) > 19):
+        return line + newline + rest[int(words[2]) + 2:]
     numbers = 5 if words[:1] == [b"cas"] else 4
     if (not words or words[0] not in STORAGE + [b"cas"] or len(words) not in (numbers + 1, numbers + 2) or
             not is_number(words[4], 0, 2147483646)):

@@ -12,6 +12,7 @@ import cases
 
 MARK, MARKED, SET_MARK = cases.MARK, cases.MARKED, cases.SET_MARK
 K250, K251 = cases.K250, cases.K251
+as_memcached = cases.as_memcached
 
 
 def b64(key):

@@ -253,6 +253,12 @@ class Values(Meta):
         self.py3.talk(b"ms k %d k k\r\n%s\r\nmn\r\n" % (len(value), value), b"CLIENT_ERROR duplicate flag\r\nMN\r\n")
         self.py3.talk(b"ms Zm9 %d b\r\n%s\r\nmn\r\n" % (len(value), value),
                       b"CLIENT_ERROR error decoding key\r\nMN\r\n")
+        # Here memcached runs the value.
+        for value in (b"md victim", value):
+            self.py3.talk(b"ms %s %d\r\n%s\r\nmn\r\n" % (b"k" * 251, len(value), value),
+                          b"CLIENT_ERROR bad command line format\r\nMN\r\n")
+            self.py3.talk(b"ms k %d%s\r\n%s\r\nmn\r\n" % (len(value), b" P" * 17, value),
+                          b"CLIENT_ERROR options flags too long\r\nMN\r\n")
 
 
 class Failures(Meta):

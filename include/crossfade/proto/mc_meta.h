@@ -57,7 +57,8 @@ struct mc_meta {
 enum mc_meta_verdict {
     MC_META_OK,
     MC_META_REFUSED, /* *answer is what memcached says */
-    MC_META_SWALLOW  /* the same, and the value (ms: value_len and its line end) is to be swallowed */
+    MC_META_SWALLOW  /* the same, and the value (ms: value_len and its line end) is to be swallowed; for a key
+                        that is too long and for too many flags memcached runs it as commands */
 };
 
 /*

@@ -75,6 +75,8 @@ static const struct {
       "CLIENT_ERROR options flags are too long\r\n", false },
     { MC_META_SET, " foo 2 s v t f c h l k Oabc u q C1 D5 J7 I F4", NULL, false },
     { MC_META_SET, " foo 2 s v t f c h l k Oabc u q C1 D5 J7 I F4 L",
+      "CLIENT_ERROR options flags too long\r\n", true },
+    { MC_META_SET, " foo x s v t f c h l k Oabc u q C1 D5 J7 I F4 L",
       "CLIENT_ERROR options flags too long\r\n", false },
     { MC_META_DELETE, " foo s v t f c h l k Oabc u q C1 D5 J7 I F4 MZ P",
       "CLIENT_ERROR options flags too long\r\n", false },
@@ -161,6 +163,11 @@ Test(mc_meta, a_key_that_is_too_long_is_refused_in_both_forms)
     cr_assert_eq(mc_meta_parse(MC_META_GET, slice_of(rest, 251), &meta, &answer), MC_META_OK);
     cr_assert_eq(mc_meta_parse(MC_META_GET, slice_of(rest, 252), &meta, &answer), MC_META_REFUSED);
     cr_assert(slice_equal(answer, SLICE("CLIENT_ERROR bad command line format\r\n")));
+    cr_assert_eq(mc_meta_parse(MC_META_SET, slice_of(rest, 252), &meta, &answer), MC_META_REFUSED);
+    memcpy(rest + 252, " 5 q", 4);
+    cr_assert_eq(mc_meta_parse(MC_META_SET, slice_of(rest, 256), &meta, &answer), MC_META_SWALLOW);
+    cr_assert(slice_equal(answer, SLICE("CLIENT_ERROR bad command line format\r\n")));
+    cr_assert_eq(meta.value_len, 5);
     memcpy(rest + 249, " b", 2);
     cr_assert_eq(mc_meta_parse(MC_META_GET, slice_of(rest, 251), &meta, &answer), MC_META_OK);
     cr_assert_eq(mc_meta_key(&meta, (char[MC_KEY_MAX]){ 0 }).len, 186);
