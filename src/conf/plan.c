@@ -4,6 +4,7 @@
  */
 #include "crossfade/conf/load.h"
 
+#include "crossfade/conf/credentials.h"
 #include "crossfade/conf/users.h"
 
 #define NAME_WIDTH 12
@@ -149,6 +150,8 @@ static void print_cache(const struct config *config, FILE *out)
     print_listeners(config, cache->listeners, cache->listener_count, true, out);
     fputs("  servers   ", out);
     print_backends(cache->servers, cache->server_count, out);
+    if (cache->credentials != NULL)
+        fprintf(out, "  login     as %s\n", cache->credentials->user);
     fprintf(out, "  spread    %s, %u connection%s to each server from each worker\n",
             distributions[cache->distribution], cache->connections_per_server,
             cache->connections_per_server == 1 ? "" : "s");

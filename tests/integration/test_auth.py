@@ -476,6 +476,7 @@ class Reloads(Auth):
         self.assertEqual(done.returncode, 0)
         self.assertIn(b"every user of this machine can read it", done.stdout)
         self.assertIn(b"1 user may log in", done.stdout)
+        self.assertIn(b"login     as me\n", done.stdout)
 
     def test_who_has_an_arm_keeps_it_and_strangers_follow_the_new_rules(self):
         daemon = self.start(line("alice", "secret"))
