@@ -68,6 +68,7 @@ static void disconnect(struct mc_connection *connection)
     }
     input_clear(&connection->input);
     buffer_clear(&connection->output, &worker->buffers);
+    mc_server_weigh(connection);
     buffer_clear(&connection->login, &worker->buffers);
     connection->state = MC_CLOSED;
     connection->writing = false;
@@ -223,7 +224,10 @@ bool mc_connection_value(struct mc_connection *connection, struct chunk *chunk, 
     if (connection->dedicated)
         mc_connection_fed(connection, value.len);
     worker_defer(worker, &connection->flush);
-    return buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len);
+    if (!buffer_append(&connection->output, &worker->buffers, chunk, value.data, value.len))
+        return false;
+    mc_server_weigh(connection);
+    return true;
 }
 
 static void became_ready(struct mc_connection *connection)
@@ -366,6 +370,7 @@ static void flush_output(struct mc_connection *connection)
     connection->unsent = NULL;
     verdict = stream_flush(&connection->stream, &connection->output, &worker->buffers);
     counter_add(&connection->server->cell->bytes_written, before - connection->output.len);
+    mc_server_weigh(connection);
     if (connection->dedicated && connection->output.len == 0)
         mc_connection_pace_begin(connection);
     else if (connection->dedicated)

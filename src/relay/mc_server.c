@@ -13,9 +13,15 @@
 
 static const struct mc_dialect *const dialects[MC_DIALECTS] = { &mc_text, &mc_binary };
 
-static bool is_crowded(const struct mc_server *server)
+/* Does it take new commands? */
+static void assess(struct mc_server *server)
 {
-    return server->waiting >= server->max_waiting;
+    bool crowded = server->waiting >= server->max_waiting || server->full_count > 0;
+
+    if (crowded == server->crowded)
+        return;
+    server->crowded = crowded;
+    server->plane->crowded += crowded ? 1u : -1u;
 }
 
 struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_backend *backend,
@@ -104,9 +110,8 @@ void mc_server_configure(struct mc_server *server, const struct plan_backend *ba
 {
     server->connect_timeout = config->connect_timeout;
     server->request_timeout = config->request_timeout;
-    server->plane->crowded -= is_crowded(server) ? 1 : 0;
     server->max_waiting = config->max_waiting;
-    server->plane->crowded += is_crowded(server) ? 1 : 0;
+    assess(server);
     if (!mc_server_set_login(server, config->credentials))
         log_error("out of memory: memcached server %s keeps its login of before", server->name);
     place(server, &backend->addresses);
@@ -137,8 +142,8 @@ void mc_server_count(struct mc_server *server, struct mc_op *op)
         return;
     server->counted = server->plane->command;
     op->flags |= MC_OP_COUNTED;
-    if (++server->waiting == server->max_waiting)
-        server->plane->crowded++;
+    server->waiting++;
+    assess(server);
 }
 
 void mc_server_uncount(struct mc_server *server, const struct mc_op *op)
@@ -146,8 +151,21 @@ void mc_server_uncount(struct mc_server *server, const struct mc_op *op)
     counter_sub(&server->cell->waiting, 1);
     if ((op->flags & MC_OP_COUNTED) == 0)
         return;
-    if (server->waiting-- == server->max_waiting)
-        server->plane->crowded--;
+    server->waiting--;
+    assess(server);
+}
+
+void mc_server_weigh(struct mc_connection *connection)
+{
+    struct mc_server *server = connection->server;
+    size_t len = connection->output.len;
+    bool full = connection->full ? len >= MC_QUEUED_MAX / 2 : len >= MC_QUEUED_MAX;
+
+    if (full == connection->full)
+        return;
+    connection->full = full;
+    server->full_count += full ? 1u : -1u;
+    assess(server);
 }
 
 void mc_server_failed(const struct mc_connection *connection, const char *reason)
@@ -219,7 +237,7 @@ const char *mc_server_refusal(const struct mc_server *server, const struct mc_di
                        server->name);
     else if (trust->failures > 0)
         (void)snprintf(out, size, "%s", trust->reason);
-    else if (is_crowded(server))
+    else if (server->crowded)
         (void)snprintf(out, size, "too many requests wait for memcached server %.64s",
                        server->name);
     else if (server->upload_count >= MC_UPLOADS_MAX)
@@ -240,7 +258,7 @@ bool mc_server_admits(struct mc_server *server, const struct mc_dialect *dialect
     if (server->drained)
         return false;
     /* What a command has begun there it may go on with. */
-    if (is_crowded(server) && server->counted != server->plane->command) {
+    if (server->crowded && server->counted != server->plane->command) {
         counter_add(&server->cell->turned_away, 1);
         return false;
     }
@@ -266,7 +284,7 @@ struct mc_connection *mc_server_shared(struct mc_server *server, const struct mc
 struct mc_connection *mc_server_connection(struct mc_server *server,
                                            const struct mc_dialect *dialect, unsigned affinity)
 {
-    if (server->drained || (is_crowded(server) && !mc_server_admits(server, dialect)))
+    if (server->drained || (server->crowded && !mc_server_admits(server, dialect)))
         return NULL;
     return mc_server_shared(server, dialect, affinity);
 }

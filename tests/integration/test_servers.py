@@ -399,6 +399,29 @@ class TooMuch(Rig):
                        b"VALUE %s 0 5\r\nhello\r\nEND\r\n" % key * 2)
 
 
+    def test_bytes_that_wait_have_a_limit_too(self):
+        self.start(request="20s")
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+
+        def script(connection, line, value):
+            gate.wait(harness.WAIT * 2)
+        self.told.script = script
+        key = self.slow[0]
+        data = b"set %s 0 0 65000\r\n%s\r\n" % (key, b"x" * 65000)
+        clients = []
+        while self.row()["turned_away"] == 0:  # each is held back only after its first
+            self.assertLess(len(clients), 1400)
+            clients += [self.crossfade.wire("py2").send(data) for _ in range(50)]
+        self.fast_works()
+        gate.set()
+        answers = [each.line() for each in clients]
+        refused = [each for each in answers if each.startswith(b"SERVER_ERROR too many requests")]
+        self.assertEqual(len(clients), len(refused) + answers.count(b"STORED\r\n"))
+        self.assertGreater(len(answers), 900 + len(refused))
+        self.wire.talk(b"set %s 0 0 1\r\nx\r\n" % key, b"STORED\r\n")
+
+
 UPLOADS = 32  # to one server at once
 LARGE = 100000
 

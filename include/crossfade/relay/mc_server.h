@@ -38,6 +38,9 @@
 #define MC_MEMORY_SPARE (16u * 1024u * 1024u)
 /* The same for replies that wait for earlier ones of other servers. */
 #define MC_PARKED_MAX (4u * 1024u * 1024u)
+/* Bytes composed for one connection at which no more are: each client adds one command to what is above the
+ * high water mark, and there may be very many clients. */
+#define MC_QUEUED_MAX (64u * 1024u * 1024u)
 /* Large values on their way to one server at once; the clients of others wait for their turn. */
 #define MC_UPLOADS_MAX 32u
 
@@ -64,6 +67,7 @@ struct mc_connection {
     enum mc_connection_state state;
     bool dedicated;
     bool writing; /* waits for writability */
+    bool full;    /* MC_QUEUED_MAX was reached, and half of it is not gone yet */
     unsigned way; /* which of the server's addresses it goes to */
     uint64_t since;    /* when the state began, or the last byte moved */
     /* A value that streams: when it last moved by a good part, and what moved since (mc_patience.c). */
@@ -135,7 +139,9 @@ struct mc_server {
     struct mc_connection *connections; /* those of one dialect behind those of the other */
     bool used[MC_DIALECTS]; /* connections of that dialect are kept open */
     unsigned waiting;       /* commands without all their replies; */
-    unsigned max_waiting;   /* at so many no other is taken */
+    unsigned max_waiting;   /* at so many no other is taken, */
+    unsigned full_count;    /* nor while that many connections are full: */
+    bool crowded;           /* one of both is so */
     uint64_t counted;       /* the last command that was, by plane->command */
     LIST_HEAD(, mc_connection) uploads;
     unsigned upload_count; /* those of them that have a client */
@@ -215,6 +221,8 @@ void mc_server_trusted(const struct mc_connection *connection);
 /* An operation that waits for the server; and no more. */
 void mc_server_count(struct mc_server *server, struct mc_op *op);
 void mc_server_uncount(struct mc_server *server, const struct mc_op *op);
+/* The connection's output has become longer or shorter: is it full? */
+void mc_server_weigh(struct mc_connection *connection);
 void mc_connection_tick(struct mc_connection *connection, uint64_t now);
 void mc_connection_init(struct mc_connection *connection, struct mc_server *server,
                         const struct mc_dialect *dialect);
