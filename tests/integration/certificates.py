@@ -136,7 +136,7 @@ class HandMade:
 class Terminator:
     """A TLS server in front of a plain one, in this process: what it saw, and a way to cut it off."""
 
-    def __init__(self, pair, target, client_ca=None, port=0):
+    def __init__(self, pair, target, client_ca=None, path=None):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(pair.certificate, pair.key)
         if client_ca:
@@ -150,12 +150,18 @@ class Terminator:
         self.failures = []
         self.open = set()
         self.lock = threading.Lock()
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", port))
+        self.hold = 0  # bytes of the next answer that are kept back, all of them, until...
+        self.held, self.release = threading.Event(), threading.Event()
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(path)
+            self.address = "unix:" + path
+        else:
+            self.listener = socket.socket()
+            self.listener.bind(("127.0.0.1", 0))
+            self.port = self.listener.getsockname()[1]
+            self.address = "127.0.0.1:%d" % self.port
         self.listener.listen(128)
-        self.port = self.listener.getsockname()[1]
-        self.address = "127.0.0.1:%d" % self.port
         threading.Thread(target=self.accept, daemon=True).start()
 
     def on_name(self, unused_socket, name, unused_context):
@@ -193,6 +199,11 @@ class Terminator:
                 data = source.recv(65536)
                 if not data:
                     break
+                if self.hold and not isinstance(source, ssl.SSLSocket):
+                    data += source.recv(self.hold - len(data), socket.MSG_WAITALL)
+                    self.hold = 0
+                    self.held.set()
+                    self.release.wait(harness.WAIT)
                 sink.sendall(data)
         except (OSError, ValueError):
             pass

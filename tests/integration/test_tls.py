@@ -641,13 +641,17 @@ class Watching(Secure):
         self.assertIn(b"crossfade_tls_certificate_expires" + label.encode(), text)
 
     def test_the_stop_waits_for_nobody_who_has_not_begun(self):
-        daemon = self.daemon(self.config())
+        config = self.config()
+        config["process"]["workers"] = 1
+        daemon = self.daemon(config)
         silent = harness.Wire(daemon.port("tls"))
         busy = self.secure(daemon)
         self.answers(busy)
+        busy.send(b"set k 0 0 10\r\n12345")
         daemon.signal(15)
-        daemon.wait()
         silent.expect_end()
+        busy.send(b"67890\r\n").expect(b"STORED\r\n")
+        daemon.wait()
         busy.expect_end()
 
 

@@ -21,8 +21,9 @@ class Servers(harness.Test):
         return self.memcached("-Z", "-o", ",".join(
             ("ssl_chain_cert=" + pair.certificate, "ssl_key=" + pair.key) + more))
 
-    def terminator(self, pair=None, target=None, client_ca=None):
-        terminator = Terminator(pair or self.server, target or self.memcached().port, client_ca)
+    def terminator(self, pair=None, target=None, client_ca=None, path=None):
+        terminator = Terminator(pair or self.server, target or self.memcached().port, client_ca,
+                                path)
         self.addCleanup(terminator.close)
         return terminator
 
@@ -241,6 +242,31 @@ class Life(Servers):
         value = os.urandom(1 << 20) * 10
         wire.talk(b"set big 0 0 %d\r\n%s\r\n" % (len(value), value), b"STORED\r\n", 30)
         wire.talk(b"get big\r\n", b"VALUE big 0 %d\r\n%s\r\nEND\r\n" % (len(value), value), 30)
+
+    def test_the_end_of_a_reply_that_no_socket_tells_of(self):
+        """The last bytes are decrypted already, and behind them there is nothing to read.
+
+        The worker's chunk has a little less room than four records of TLS have data.
+        """
+        path = os.path.join(self.folder, "secure.sock")
+        terminator = self.terminator(path=path)
+        daemon = self.daemon(self.config(terminator, name="localhost"))
+        wire = daemon.wire("py2")
+        for size in range(65400, 65513, 16):
+            value = b"x" * size
+            wire.talk(b"set v 0 0 %d\r\n%s\r\n" % (size, value), b"STORED\r\n")
+            wanted = b"VALUE v 0 %d\r\n%s\r\nEND\r\n" % (size, value)
+            terminator.held.clear()
+            terminator.release.clear()
+            terminator.hold = len(wanted)
+            wire.send(b"get v\r\n")
+            self.assertTrue(terminator.held.wait(harness.WAIT))
+            daemon.freeze()
+            terminator.release.set()
+            time.sleep(0.02)  # for all of it to be in the socket, or the test proves less
+            daemon.thaw()
+            wire.expect(wanted)
+        self.assertEqual(self.counts(daemon)["timeouts"], 0)
 
     def test_many_replies_that_a_slow_client_holds_back(self):
         """The connection to the server stops in the middle of what TLS has in hand, and goes on."""
