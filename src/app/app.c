@@ -303,6 +303,13 @@ static bool start_workers(struct app *app, unsigned count, char *error, size_t s
     return true;
 }
 
+static void warn_tls(void *context, bool fault, unsigned line, unsigned column, const char *path,
+                     const char *text)
+{
+    (void)fault;
+    log_warn("%s:%u:%u: %s %s", (const char *)context, line, column, path, text);
+}
+
 /* What was made as root belongs to who we become, who has to take it away in the end. */
 static bool become_user(struct app *app, const struct config *config, char *error, size_t size)
 {
@@ -313,7 +320,11 @@ static bool become_user(struct app *app, const struct config *config, char *erro
         listeners_give(app->listeners, uid, gid);
         control_give(app->control, uid, gid);
     }
-    return privileges_drop(config, error, size);
+    if (!privileges_drop(config, error, size))
+        return false;
+    if (config->process.user != NULL)
+        tls_set_look(app->plan->tls, config, warn_tls, config->file);
+    return true;
 }
 
 /* Another daemon may have changed them until now, with the folder in its hands. */

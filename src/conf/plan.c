@@ -103,6 +103,14 @@ static void print_arm_of(const struct config *config, const struct config_listen
             listener->arm == CONFIG_NO_ARM ? "refused" : config->arms[listener->arm].name);
 }
 
+static const char *client_certificates(const struct config_tls *tls)
+{
+    if (tls->client_ca == NULL)
+        return "";
+    return tls->client == TLS_CLIENT_REQUIRED ? " with client certificates"
+                                              : " with client certificates or without";
+}
+
 static void print_listeners(const struct config *config, const struct config_listener *listeners,
                             size_t count, bool with_arm, FILE *out)
 {
@@ -110,6 +118,8 @@ static void print_listeners(const struct config *config, const struct config_lis
         fprintf(out, "  listen    %s", listeners[i].endpoint.text);
         if (listeners[i].mode >= 0)
             fprintf(out, ", mode %04o", (unsigned)listeners[i].mode);
+        if (listeners[i].tls.present)
+            fprintf(out, ", TLS%s", client_certificates(&listeners[i].tls));
         if (with_arm)
             print_arm_of(config, &listeners[i], out);
         fputc('\n', out);
@@ -152,6 +162,9 @@ static void print_cache(const struct config *config, FILE *out)
     print_backends(cache->servers, cache->server_count, out);
     if (cache->credentials != NULL)
         fprintf(out, "  login     as %s\n", cache->credentials->user);
+    if (cache->server_tls.present)
+        fprintf(out, "  to them   TLS, %s\n",
+                cache->server_tls.verify ? "verified" : "NOT VERIFIED: anybody could be in between");
     fprintf(out, "  spread    %s, %u connection%s to each server from each worker\n",
             distributions[cache->distribution], cache->connections_per_server,
             cache->connections_per_server == 1 ? "" : "s");

@@ -85,6 +85,21 @@ static void fault_unreadable(struct tls_reporter *reporter, const char *key, con
               path, user != NULL ? user->pw_name : number, strerror(error));
 }
 
+void tls_context_look(const struct tls_context *context, tls_report report, void *report_context)
+{
+    static const char *const keys[] = { "certificate", "key", "client_ca" };
+    struct tls_reporter reporter = { report, report_context, false };
+
+    for (size_t i = 0; i < TLS_FILES; i++) {
+        const char *path = context->files[i].path;
+        if (path != NULL && access(path, R_OK) != 0)
+            tls_warning(&reporter, i == TLS_CA && !context->server ? "ca" : keys[i],
+                        "%s cannot be read any more, now that the daemon has become process.user: "
+                        "%s; a new one could not be taken by a reload",
+                        path, strerror(errno));
+    }
+}
+
 static bool read_all(int fd, struct bytes *bytes)
 {
     ssize_t got = 1;

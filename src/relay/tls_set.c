@@ -115,6 +115,21 @@ struct tls_set *tls_set_create(const struct config *config, const struct tls_set
     return NULL;
 }
 
+void tls_set_look(const struct tls_set *set, const struct config *config, tls_set_report report,
+                  void *context)
+{
+    struct section section = { .config = config, .report = report, .context = context };
+
+    for (size_t i = 0; i < set->listener_count; i++) {
+        (void)snprintf(section.path, sizeof(section.path), "cache.listen[%zu].tls", i);
+        if (set->listeners[i] != NULL)
+            tls_context_look(set->listeners[i], report_key, &section);
+    }
+    (void)snprintf(section.path, sizeof(section.path), "cache.server_tls");
+    if (set->servers != NULL)
+        tls_context_look(set->servers, report_key, &section);
+}
+
 void tls_set_destroy(struct tls_set *set)
 {
     if (set == NULL)

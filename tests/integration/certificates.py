@@ -190,8 +190,12 @@ class Terminator:
             self.resumed.append(secure.session_reused)
             self.peers.append(secure.getpeercert())
             self.open.update((secure, plain))
-        threading.Thread(target=self.pump, args=(plain, secure), daemon=True).start()
+        back = threading.Thread(target=self.pump, args=(plain, secure), daemon=True)
+        back.start()
         self.pump(secure, plain)
+        back.join()
+        secure.close()
+        plain.close()
 
     def pump(self, source, sink):
         try:

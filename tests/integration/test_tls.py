@@ -357,6 +357,8 @@ class Reloading(Secure):
         os.chmod(self.server.key, 0o600)
         daemon = self.daemon(config)
         self.answers(self.secure(daemon))
+        self.assertRegex(daemon.log_text(), r"warn  \S+: cache.listen\[2\].tls.key \S+server.key cannot "
+                         "be read any more, now that the daemon has become process.user: Permission")
         os.chown(daemon.config_path, nobody.pw_uid, -1)
         config["cache"]["max_value"] = "2m"
         daemon.write(config)

@@ -60,6 +60,9 @@ void tls_context_unref(struct tls_context *context);
 bool tls_context_serves(const struct tls_context *context, const struct config_tls *config);
 bool tls_context_reaches(const struct tls_context *context, const struct config_server_tls *config);
 
+/* Warns of files that this process could not read again: its rights may have changed since. */
+void tls_context_look(const struct tls_context *context, tls_report report, void *report_context);
+
 /* As given to tls_context_server. */
 const char *tls_context_name(const struct tls_context *context);
 /* When its certificate expires, seconds since 1970; 0 without one. */

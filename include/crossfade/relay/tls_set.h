@@ -25,6 +25,9 @@ typedef void (*tls_set_report)(void *context, bool fault, unsigned line, unsigne
 /* `previous` may be NULL. NULL after at least one fault; all of them are reported. */
 struct tls_set *tls_set_create(const struct config *config, const struct tls_set *previous,
                                tls_set_report report, void *context) MUST_CHECK;
+/* After the process has given up rights: warns of files that a reload could not read again. */
+void tls_set_look(const struct tls_set *set, const struct config *config, tls_set_report report,
+                  void *context);
 void tls_set_destroy(struct tls_set *set);
 
 #endif

@@ -297,6 +297,14 @@ Test(tls, names_are_those_of_a_verified_certificate)
     connect_streams("cache.example", STREAM_OK);
     cr_expect_not(stream_peer_names(&server, collect, names));
     cr_expect_str_eq(names, "cache.example cache.example ", "the subject's, and the DNS name");
+    say(&server, "a ticket goes with it");
+    hear(&client, "a ticket goes with it");
+    close_both();
+    names[0] = '\0';
+    connect_streams("cache.example", STREAM_OK);
+    cr_expect(stream_tls_resumed(&server));
+    cr_expect_not(stream_peer_names(&server, collect, names));
+    cr_expect_str_eq(names, "cache.example cache.example ", "the session remembers");
     close_both();
 }
 
