@@ -107,16 +107,16 @@ class Rig(hostile.Rig):
 
 class BrokenReplies(Rig):
     def test_reply_is_cut_off(self):
-        for cut in (1, 3, 6, -8, -2, -1):
+        for cut in (1, -8, -1):
             self.affected(lambda honest, unused, cut=cut: [honest[:cut], CLOSE], counter="closed_by_server")
-        for command in (b"ms %s 5 k\r\nhello\r\n", b"md %s k\r\n", b"ma %s v\r\n", b"ms %s 5 q\r\nhello\r\n", b"md %s q\r\n"):
+        for command in (b"ma %s v\r\n", b"ms %s 5 q\r\nhello\r\n", b"md %s q\r\n"):
             self.affected(lambda honest, unused: [honest[:-1], CLOSE], FAILED, "closed_by_server", command)
             self.fake.store[self.evil[0]] = b"hello"
         self.affected(lambda honest, unused: [CLOSE], counter="closed_by_server", command=b"mg %s q v\r\n")
 
     def test_more_than_was_asked_for(self):
         hello = b"VA 5 kKEY O2\r\nhello\r\n"
-        for tail in (b"garbage\r\n", b"EN\r\n", b"HD\r\n", b"x"):
+        for tail in (b"garbage\r\n", b"EN\r\n"):
             self.affected(lambda honest, unused, tail=tail: [honest + tail], hello, counter=None)
         self.affected(lambda honest, unused: [honest * 2], hello)
         self.affected(lambda honest, unused: [honest * 2], b"HD O2\r\n", command=b"ms %s 5 O2\r\nhello\r\n")
@@ -130,13 +130,11 @@ class BrokenReplies(Rig):
         self.affected(lambda honest, mark: [b"NF Oabc\r\n"], FAILED, command=b"md %s\r\n")
 
     def test_answers_that_do_not_fit(self):
-        for answer in (b"NF", b"NS", b"EX", b"MN", b"STORED", b"END", b"VALUE k 0 5\r\nhello\r\nEND", b"HD", b"OK", b"VA",
-                       b"VA x", b"VA -1", b"VA 99999999999", b"HDx", b"", b"ME k exp=-1", b"x" * 3000, b"\0"):
+        for answer in (b"NF", b"MN", b"VALUE k 0 5\r\nhello\r\nEND", b"HD", b"VA -1", b"VA 99999999999", b"HDx", b"", b"x" * 3000):
             with self.subTest(answer=answer):
                 self.affected(lambda unused, mark, answer=answer: [answer + b" " + mark + b"\r\n"])
         for command, answer in ((b"ms %s 5\r\nhello\r\n", b"VA 1 %s\r\n1\r\n"), (b"ms %s 5\r\nhello\r\n", b"EN\r\n"),
                                 (b"ms %s 5\r\nhello\r\n", b"CLIENT_ERROR bad data chunk\r\n"), (b"md %s\r\n", b"NS %s\r\n"),
-                                (b"md %s\r\n", b"VA 1 %s\r\n1\r\n"), (b"ma %s v\r\n", b"HD %s\r\n"),
                                 (b"ma %s v\r\n", b"VA 21 %s\r\n123456789012345678901\r\n"), (b"ma %s\r\n", b"VA 1 %s\r\n1\r\n")):
             self.affected(lambda unused, mark, answer=answer: [answer.replace(b"%s", mark)], FAILED, command=command)
 
