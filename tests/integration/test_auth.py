@@ -307,6 +307,28 @@ except pylibmc.Error as error:
             self.assertEqual(said[0], arm)
             self.assertNotEqual(said[1], "stored")
 
+    def test_text_clients_by_a_set_of_their_own(self):
+        daemon = self.start(line("alice", "secret") + line("web3-1", "hunter2"))
+        script = """
+import sys
+address, token = sys.argv[1:]
+from pymemcache.client.base import Client
+client = Client(address, default_noreply=False)
+assert client.set("login", token)
+print(client.get("__crossfade__/arm").decode())
+assert client.set("k", "v") and client.get("k") == b"v"
+import memcache
+client = memcache.Client([address])
+assert client.set("login", token)
+print(str(client.get("__crossfade__/arm")).strip("b'"))
+assert client.set("k", "w") and client.get("k") == "w"
+"""
+        for user, password, arm in (("alice", "secret", "py2"), ("web3-1", "hunter2", "py3")):
+            done = subprocess.run(["/usr/bin/python3", "-c", script,
+                                   "127.0.0.1:%d" % daemon.port("door"), user + " " + password],
+                                  stdout=subprocess.PIPE, timeout=30, check=True)
+            self.assertEqual(done.stdout.decode().split(), [arm, arm])
+
     def test_the_tools_of_libmemcached(self):
         daemon = self.start(line("alice", "secret"))
         wire = daemon.wire("door")
