@@ -144,18 +144,23 @@ void mc_upload_failed(struct mc_connection *connection)
     worker_bury(connection->server->plane->worker, &connection->grave);
 }
 
-/* A client that hardly sends, while others wait for a connection: it loses its own. */
+/* Clients that hardly send lose their connections to those who wait for one. */
 static void take_from_slow(struct mc_server *server, uint64_t now)
 {
     struct mc_connection *connection = LIST_FIRST(&server->uploads);
+    const struct mc_client *client;
+    unsigned wanted = 0;
 
-    while (connection != NULL) {
+    TAILQ_FOREACH(client, &server->upload_line, upload_turn)
+    wanted++;
+    while (connection != NULL && wanted > 0) {
         struct mc_connection *next = LIST_NEXT(connection, upload);
         if (mc_connection_waits_for_value(connection) &&
             now > connection->fed_at + server->request_timeout) {
             struct mc_op *op = mc_connection_take(connection);
             mc_op_part_failed(op, "the value came too slowly, and others wait to send theirs");
             mc_connection_fail(connection, "its client sends too slowly", false);
+            wanted--;
         }
         connection = next;
     }
@@ -173,12 +178,11 @@ void mc_upload_tick(struct mc_server *server, uint64_t now)
             mc_connection_fail(connection, "idle", false);
         connection = next;
     }
+    take_from_slow(server, now);
     TAILQ_FOREACH(client, &server->upload_line, upload_turn)
     if (now > client->upload_since + server->request_timeout ||
         !mc_server_is_usable(server, client->dialect)) {
         client->upload_refused = true;
         mc_client_wake(client);
     }
-    if (!TAILQ_EMPTY(&server->upload_line))
-        take_from_slow(server, now);
 }
