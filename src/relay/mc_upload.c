@@ -157,8 +157,10 @@ static void take_from_slow(struct mc_server *server, uint64_t now)
         struct mc_connection *next = LIST_NEXT(connection, upload);
         if (mc_connection_waits_for_value(connection) &&
             now > connection->fed_at + server->request_timeout) {
-            struct mc_op *op = mc_connection_take(connection);
-            mc_op_part_failed(op, "the value came too slowly, and others wait to send theirs");
+            /* The server may have refused the value long before its end. */
+            if (!STAILQ_EMPTY(&connection->ops))
+                mc_op_part_failed(mc_connection_take(connection),
+                                  "the value came too slowly, and others wait to send theirs");
             mc_connection_fail(connection, "its client sends too slowly", false);
             wanted--;
         }

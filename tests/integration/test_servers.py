@@ -487,6 +487,24 @@ class Uploads(Rig):
             self.fast_works(each)
         self.assertEqual(0, self.row()["waiting"])
 
+    def test_whose_value_was_refused_at_once_makes_room_too(self):
+        self.start()
+
+        def script(connection, line, value):
+            refused = line.split()[0] == b"set" and int(line.split()[4]) == LARGE
+            return [b"SERVER_ERROR object too large for cache\r\n", hostile.SWALLOW] \
+                if refused and value is None else None
+        self.told.script = script
+        idle = self.begin(UPLOADS)
+        for each in idle:
+            each.expect(b"SERVER_ERROR object too large for cache\r\n")
+        late = self.crossfade.wire("py2").send(b"set %s 0 0 %d\r\n%s\r\n" %
+                                               (self.slow[0], LARGE + 1, b"x" * (LARGE + 1)))
+        late.expect(b"STORED\r\n")
+        self.end(idle)
+        for each in idle:
+            self.fast_works(each)
+
     def test_whose_turn_does_not_come_in_time_is_told(self):
         self.start(request="2s")
         size = 1000000
