@@ -270,7 +270,11 @@ static void established(struct mc_connection *connection)
         return;
     }
     connection->writing = false;
-    worker_defer(worker_of(connection), &connection->flush);
+    /* With nothing to send no flush would say so, and it would be found writable in every turn. */
+    if (mc_connection_watch(connection))
+        worker_defer(worker_of(connection), &connection->flush);
+    else
+        mc_connection_fail(connection, "no memory for its events", true);
 }
 
 /* As far as it gets without waiting. */

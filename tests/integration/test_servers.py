@@ -4,6 +4,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 import unittest
 
 import harness
@@ -669,6 +670,18 @@ class Warmth(harness.Test):
         harness.eventually(lambda: len(second.sockets) == 6, "those to the new server")
         self.assertEqual(6, first.accepted)
         self.assertEqual(["up", "up"], [row["state"] for row in daemon.show("servers")])
+
+    def test_they_keep_no_worker_busy(self):
+        first = self.fake()
+        daemon = self.start(first, workers=1)
+        harness.eventually(lambda: daemon.show("servers")[0]["state"] == "up", "the connection")
+
+        def turns():
+            return sum(row["value"] for row in daemon.show("stats") if row["counter"] == "turns")
+        before = turns()
+        time.sleep(1)
+        # A tick every tenth of a second, and our own questions.
+        self.assertLess(turns() - before, 200)
 
     def test_again_after_a_server_closed_them_or_came_back(self):
         first = self.fake()
