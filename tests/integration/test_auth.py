@@ -4,6 +4,7 @@ The servers of reference are real: `memcached -Y` for the text protocol, `memcac
 """
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -453,6 +454,54 @@ class Storms(Auth):
         daemon.signal(signal.SIGTERM)
         daemon.signal(signal.SIGTERM)
         daemon.wait(0)
+
+
+class Random(Auth):
+    """Strangers that do anything, while the configuration is loaded again and again."""
+
+    PIECES = [b"get secret\r\n", b"gets secret\r\n", b"mg secret v\r\n", b"version\r\n", b"quit\r\n",
+              b"set k 0 0 5\r\n", b"hello\r\n", b"\r\n", b"\n", b"\0", b"x" * 700, b"\x80", b"\x80\x21",
+              frame(0, b"secret"), frame(0x0b), frame(0x0a), frame(0x20), frame(0x21, b"PLAIN"),
+              frame(0x22, b"PLAIN", b"\0a\0b"), frame(0x21, b"X" * 40), b"\x80\x21" + b"\xff" * 30,
+              text_login("alice", "wrong"), text_login("nobody", "x"), plain("alice", "wrong"),
+              b"set k 0 0 2040\r\n" + b"y" * 2042, b"set k 0 0 99999999\r\n"]
+
+    def test_no_stranger_ever_gets_a_value(self):
+        daemon = self.start(line("alice", "secret"), arms=[{"user": "*", "arm": "py2"}])
+        self.server.wire().talk(b"set secret 0 0 8\r\nTREASURE\r\n", b"STORED\r\n")
+        numbers = random.Random(4711)
+        alice = daemon.wire("door")
+        alice.talk(text_login("alice", "secret"), b"STORED\r\n")
+        strangers = []
+        answers = 0
+        for step in range(1500):
+            if len(strangers) < 30:
+                strangers.append(daemon.wire("door"))
+            wire = numbers.choice(strangers)
+            sent = numbers.choice(self.PIECES)
+            try:
+                for _ in range(numbers.randrange(3)):
+                    at = numbers.randrange(len(sent) + 1)
+                    wire.sock.sendall(sent[:at])
+                    sent = sent[at:]
+                wire.sock.sendall(sent)
+                wire.fill(time.monotonic() + 0.001)
+            except OSError:
+                wire.ended = True
+            if wire.ended or numbers.random() < 0.05:
+                self.assertNotIn(b"TREASURE", wire.pending)
+                answers += len(wire.pending)
+                wire.close()
+                strangers.remove(wire)
+            if step % 100 == 50:
+                daemon.ctl("reload")
+                alice.talk(b"get secret\r\n", b"VALUE secret 0 8\r\nTREASURE\r\nEND\r\n")
+        for wire in strangers:
+            self.assertNotIn(b"TREASURE", wire.pending)
+            wire.close()
+        self.assertGreater(answers, 1000)
+        harness.eventually(lambda: self.listener_stats()["strangers"] == 0, timeout=20)
+        daemon.wire("door").talk(text_login("alice", "secret"), b"STORED\r\n")
 
 
 class Reloads(Auth):
