@@ -163,6 +163,40 @@ Test(keyspace, no_key_passes_250_bytes_with_its_prefix)
     }
 }
 
+/* 186 bytes make 248 characters in base64, which is how the meta protocol names what no line can hold. */
+Test(keyspace, a_key_that_only_base64_can_name_fits_in_base64_with_its_prefix)
+{
+    for (int refuse = 0; refuse <= 1; refuse++) {
+        struct config config = make_config(0, refuse ? LONG_KEYS_REFUSE : LONG_KEYS_HASH);
+        struct keyspace *keyspace = keyspace_create(&config, ones);
+        size_t prefix_len = keyspace_prefix(keyspace, 1).len;
+        char key[KEY_MAX];
+
+        for (size_t len = 1; len <= KEY_MAX; len++) {
+            for (unsigned kind = 0; kind < 4; kind++) {
+                static const char bytes[] = { 'k', ' ', '\n', '\x7f' };
+                struct slice client = slice_of(key, len);
+                struct wire bare;
+                struct wire wire;
+                bool beyond = bytes[kind] != 'k' && len <= KEY_BASE64_MAX &&
+                              prefix_len + len > KEY_BASE64_MAX;
+
+                memset(key, 'k', sizeof(key));
+                key[len / 2] = bytes[kind];
+                cr_assert_eq(keyspace_is_text(client), kind == 0);
+                bare = wire_of(keyspace, 0, client);
+                cr_assert(bare.verdict == KEY_OK && slice_equal(bytes_of(&bare), client));
+                wire = wire_of(keyspace, 1, client);
+                if (prefix_len + len > KEY_MAX)
+                    beyond = true;
+                cr_assert_eq(wire.verdict, beyond && refuse ? KEY_TOO_LONG : KEY_OK);
+                cr_assert(wire.verdict != KEY_OK || wire.place.hashed == beyond, "%zu %u", len, kind);
+            }
+        }
+        keyspace_destroy(keyspace);
+    }
+}
+
 Test(keyspace, a_key_in_the_form_of_a_digest_is_a_digest_of_itself)
 {
     for (int refuse = 0; refuse <= 1; refuse++) {
