@@ -177,10 +177,11 @@ enum stream_verdict mc_connection_log_in(struct mc_connection *connection, char 
         }
         if (verdict == STREAM_OK)
             verdict = read_answer(connection, why, why_size);
+        /* Before the next read, too: it goes where a part of the answer may lie. */
+        if (!input_keep(&connection->input, pool_of(connection), 0)) {
+            (void)snprintf(why, why_size, "out of memory");
+            return STREAM_FAILED;
+        }
     } while (verdict == STREAM_AGAIN && connection->stream.pending);
-    if (!input_keep(&connection->input, pool_of(connection), 0)) {
-        (void)snprintf(why, why_size, "out of memory");
-        return STREAM_FAILED;
-    }
     return verdict;
 }

@@ -1,8 +1,10 @@
 """TLS towards memcached servers: real ones, and a terminator in front of one that can be looked into."""
 import os
 import re
+import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import certificates
@@ -280,6 +282,46 @@ class Life(Servers):
         while len(got) < len(wanted):
             got += wire.sock.recv(20000)
         self.assertEqual(bytes(got), wanted)
+
+    def test_the_end_of_tls_right_behind_a_part_of_the_answer_to_a_login(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server.certificate, self.server.key)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def exchange(sock, into, out, action):
+            while True:
+                try:
+                    return action()
+                except ssl.SSLWantReadError:
+                    sock.sendall(out.read())
+                    into.write(sock.recv(65536))
+
+        def serve():
+            while True:
+                try:
+                    sock = listener.accept()[0]
+                except OSError:
+                    return
+                with sock:
+                    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+                    secure = context.wrap_bio(into, out, server_side=True)
+                    exchange(sock, into, out, secure.do_handshake)
+                    exchange(sock, into, out, secure.read)
+                    secure.write(b"STOR")
+                    with self.assertRaises(ssl.SSLWantReadError):
+                        secure.unwrap()
+                    sock.sendall(out.read())  # both at once
+
+        threading.Thread(target=serve, daemon=True).start()
+        login = os.path.join(self.folder, "login")
+        with open(login, "w") as file:
+            file.write("alice:secret\n")
+        config = self.config("127.0.0.1:%d" % listener.getsockname()[1])
+        config["cache"]["server_login"] = login
+        daemon = self.daemon(config)
+        line = daemon.wire("py3").send(b"set k 0 0 1\r\nx\r\n").line()
+        self.assertIn(b"it closed the connection instead of taking our login", line)
 
     def test_cut_in_the_middle_of_a_value(self):
         """A value without its end is no value."""
