@@ -8,7 +8,11 @@ EXTRA_DIST += \
     tests/integration/prometheus.py \
     tests/integration/test_binary.py \
     tests/integration/test_binary_servers.py \
+    tests/integration/logins.py \
     tests/integration/test_auth.py \
+    tests/integration/test_identity.py \
+    tests/integration/test_login_storms.py \
+    tests/integration/test_server_login.py \
     tests/integration/test_cache_pressure.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
