@@ -1,6 +1,6 @@
 /*
- * Whom a cache listener lets in, and as which arm: each entry of `arms` has one test, and one that this
- * listener can make.
+ * Whom a cache listener lets in, and as which arm: each entry of `arms` has one test, and one that
+ * this listener can make.
  */
 #include "loader.h"
 

@@ -13,16 +13,17 @@ static bool check_part(struct config_faults *faults, struct position at, const c
                        struct slice part)
 {
     if (part.len == 0 || part.len > CREDENTIAL_MAX) {
-        faults_add(faults, at, "the line has a %s of %zu bytes; 1 to %u are allowed", what, part.len,
-                   CREDENTIAL_MAX);
+        faults_add(faults, at, "the line has a %s of %zu bytes; 1 to %u are allowed", what,
+                   part.len, CREDENTIAL_MAX);
         return false;
     }
     for (size_t i = 0; i < part.len; i++) {
         if ((unsigned char)part.data[i] <= ' ' || part.data[i] == 0x7f) {
-            faults_add(faults, at,
-                       "the line has white space or a control byte in the %s, which ASCII authentication "
-                       "cannot carry; choose another",
-                       what);
+            faults_add(
+                faults, at,
+                "the line has white space or a control byte in the %s, which ASCII authentication "
+                "cannot carry; choose another",
+                what);
             return false;
         }
     }

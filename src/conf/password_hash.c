@@ -10,7 +10,6 @@
  */
 #include "crossfade/conf/users.h"
 
-
 #include <inttypes.h>
 
 #define BCRYPT_COST_MAX 14u
@@ -19,7 +18,7 @@
 #define SCRYPT_LOG_MAX 15u
 
 #define ADVICE                                                                                     \
-    "; make the line with: htpasswd -nB USER (apache2-utils), or the part behind the colon with: "  \
+    "; make the line with: htpasswd -nB USER (apache2-utils), or the part behind the colon with: " \
     "mkpasswd -m yescrypt (whois)"
 
 static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -84,7 +83,8 @@ static bool check_sha(struct slice rest, size_t hash_len, struct why *why)
             return damaged("SHA", why);
     if (salt.len == 0 || salt.len > 16 || rest.len != hash_len || !is_coded(rest))
         return damaged("SHA", why);
-    return rounds <= SHA_ROUNDS_MAX || costly("SHA", "number of rounds", rounds, SHA_ROUNDS_MAX, why);
+    return rounds <= SHA_ROUNDS_MAX ||
+           costly("SHA", "number of rounds", rounds, SHA_ROUNDS_MAX, why);
 }
 
 static unsigned digit_value(char digit)
@@ -103,7 +103,8 @@ static bool check_scrypt(struct slice rest, struct why *why)
     /* r of 32 and p of 1 are the only ones that are made. */
     if (memcmp(salt.data + 1, "U..../....", 10) != 0)
         return why_set(why, "is a scrypt hash with unusual parameters" ADVICE);
-    return cost <= SCRYPT_LOG_MAX || costly("scrypt", "binary logarithm of N", cost, SCRYPT_LOG_MAX, why);
+    return cost <= SCRYPT_LOG_MAX ||
+           costly("scrypt", "binary logarithm of N", cost, SCRYPT_LOG_MAX, why);
 }
 
 /* Parameters: flavour, N and r, each a digit in what mkpasswd and passwd make. */
@@ -119,7 +120,8 @@ static bool check_yescrypt(struct slice rest, struct why *why)
     if (parameters.len != 3 || parameters.data[0] != 'j' || digit_value(parameters.data[2]) > 31)
         return why_set(why, "is a yescrypt hash with unusual parameters" ADVICE);
     cost = digit_value(parameters.data[1]) + 1;
-    return cost <= SCRYPT_LOG_MAX || costly("yescrypt", "binary logarithm of N", cost, SCRYPT_LOG_MAX, why);
+    return cost <= SCRYPT_LOG_MAX ||
+           costly("yescrypt", "binary logarithm of N", cost, SCRYPT_LOG_MAX, why);
 }
 
 static struct slice behind(struct slice hash, size_t len)

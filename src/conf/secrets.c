@@ -1,6 +1,6 @@
 /*
- * The files beside the configuration that hold who may log in: read with it, so that --check, the start
- * and a reload find their faults at the same place as those of the configuration.
+ * The files beside the configuration that hold who may log in: read with it, so that --check, the
+ * start and a reload find their faults at the same place as those of the configuration.
  */
 #include "loader.h"
 
@@ -30,7 +30,8 @@ static void pass_on(struct loader *loader, const char *key, const char *file,
     }
 }
 
-/* A listener before this one that names the same file: it is read, and its faults are told, once. */
+/* A listener before this one that names the same file: it is read, and its faults are told, once.
+ */
 static const struct config_listener *same_file(const struct config_cache *cache, size_t at)
 {
     for (size_t i = 0; i < at; i++)

@@ -65,14 +65,15 @@ static bool check_name(struct reading *reading, struct slice name)
     struct position at = { reading->line, 1 };
 
     if (name.len == 0 || name.len > USER_NAME_MAX) {
-        faults_add(reading->faults, at, "the line has a name of %zu bytes; 1 to %u are allowed", name.len,
-                   USER_NAME_MAX);
+        faults_add(reading->faults, at, "the line has a name of %zu bytes; 1 to %u are allowed",
+                   name.len, USER_NAME_MAX);
         return false;
     }
     for (size_t i = 0; i < name.len; i++) {
         if ((unsigned char)name.data[i] <= ' ' || name.data[i] == 0x7f) {
-            faults_add(reading->faults, at,
-                       "the line has white space or a control byte in the user's name; take it out");
+            faults_add(
+                reading->faults, at,
+                "the line has white space or a control byte in the user's name; take it out");
             return false;
         }
     }
@@ -103,7 +104,8 @@ static void add_line(struct reading *reading, struct slice line)
         return;
     }
     if (users->count == USERS_MAX) {
-        faults_add(reading->faults, at, "the line has one user too many; at most %u are allowed", USERS_MAX);
+        faults_add(reading->faults, at, "the line has one user too many; at most %u are allowed",
+                   USERS_MAX);
         return;
     }
     *(char *)(uintptr_t)(hash.data + hash.len) = '\0';
@@ -120,9 +122,10 @@ static void check_twice(struct reading *reading)
     for (size_t i = 1; i < users->count; i++) {
         const struct user *user = &users->users[i];
         if (compare(&users->users[i - 1], user) == 0)
-            faults_add(reading->faults, (struct position){ user->line, 1 },
-                       "the line has the user \"%s\", who stands on line %u already; take one of them out",
-                       slice_escape(user->name, name, sizeof(name)), users->users[i - 1].line);
+            faults_add(
+                reading->faults, (struct position){ user->line, 1 },
+                "the line has the user \"%s\", who stands on line %u already; take one of them out",
+                slice_escape(user->name, name, sizeof(name)), users->users[i - 1].line);
     }
 }
 

@@ -45,11 +45,11 @@ static void add(void *context, unsigned worker, const struct mc_census *census)
 
 void command_show_clients(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = {
-        { "arm", "ARM" },           { "state", "STATE" },       { "who", "WHO" },
-        { "listener", "LISTENER" }, { "peer", "FROM" },         { "protocol", "PROTOCOL" },
-        { "tls", "TLS" },           { "since", "SINCE" },       { NULL, NULL }
-    };
+    static const struct table_column columns[] = { { "arm", "ARM" },   { "state", "STATE" },
+                                                   { "who", "WHO" },   { "listener", "LISTENER" },
+                                                   { "peer", "FROM" }, { "protocol", "PROTOCOL" },
+                                                   { "tls", "TLS" },   { "since", "SINCE" },
+                                                   { NULL, NULL } };
     const struct control_host *host = call->host;
     struct list list = { .wanted = CLIENTS_DEFAULT };
 

@@ -43,7 +43,8 @@ static bool has_ended(int process)
 
 static bool read_path(pid_t pid, char *out, size_t size)
 {
-    static const char gone[] = " (deleted)"; /* the kernel's mark of a file that is not there any more */
+    static const char gone[] =
+        " (deleted)"; /* the kernel's mark of a file that is not there any more */
     char link[32];
     ssize_t len;
 

@@ -2,7 +2,8 @@
 
 static const struct slice unauthenticated = SLICE_INIT("CLIENT_ERROR unauthenticated\r\n");
 static const struct slice bad_end = SLICE_INIT("CLIENT_ERROR bad command line termination\r\n");
-static const struct slice bad_token = SLICE_INIT("CLIENT_ERROR bad authentication token format\r\n");
+static const struct slice bad_token =
+    SLICE_INIT("CLIENT_ERROR bad authentication token format\r\n");
 
 /* The next word; words are apart by spaces, of which each end may have some too. */
 static bool next_word(struct slice *rest, struct slice *word)

@@ -63,8 +63,7 @@ void mc_census_take(struct mc_plane *plane, struct mc_census *census)
 
     census->total = plane->client_count;
     census->count = 0;
-    TAILQ_FOREACH(client, &plane->client_list, link)
-    {
+    TAILQ_FOREACH (client, &plane->client_list, link) {
         if (census->count == MC_CENSUS_ROWS)
             return;
         write_row(client, &census->rows[census->count++]);

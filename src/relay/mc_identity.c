@@ -1,6 +1,6 @@
 /*
- * Who a cache client is, and which arm that makes it: what the kernel says about its process, what its
- * certificate says, and, from relay/mc_login.c, under which name it has logged in.
+ * Who a cache client is, and which arm that makes it: what the kernel says about its process, what
+ * its certificate says, and, from relay/mc_login.c, under which name it has logged in.
  */
 #include "crossfade/net/peer.h"
 #include "crossfade/relay/mc_pools.h"
@@ -226,7 +226,8 @@ void mc_login_move(struct mc_client *client, struct mc_view *after, unsigned lis
     case MC_STAGE_SERVED:
     case MC_STAGE_UNKNOWN:
         return;
-    case MC_STAGE_WAITING: /* what it is asked for was asked by the old; what follows is by the new */
+    case MC_STAGE_WAITING: /* what it is asked for was asked by the old; what follows is by the new
+                            */
         client->entry = (uint16_t)find_entry(client, mc_client_listener(client));
         return;
     case MC_STAGE_LOGIN:

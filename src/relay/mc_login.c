@@ -10,8 +10,8 @@
 
 static const struct slice stored = SLICE_INIT("STORED\r\n");
 static const struct slice failure = SLICE_INIT("CLIENT_ERROR authentication failure\r\n");
-static const struct slice no_arm =
-    SLICE_INIT("CLIENT_ERROR this client is refused here: no version of the application is its\r\n");
+static const struct slice no_arm = SLICE_INIT(
+    "CLIENT_ERROR this client is refused here: no version of the application is its\r\n");
 
 static bool is_text(const struct mc_client *client)
 {
@@ -162,8 +162,9 @@ static void finish(struct mc_client *client, const struct mc_login_slot *slot)
     if (!verifier_granted(slot->verdict)) {
         bool throttled = slot->verdict == VERIFIER_THROTTLED;
         counter_add(&cell->logins_throttled, throttled);
-        log_failure(client, user, throttled ? "too many have failed lately; it was not looked at"
-                                            : "no such user, or another password");
+        log_failure(client, user,
+                    throttled ? "too many have failed lately; it was not looked at"
+                              : "no such user, or another password");
         fail(client);
         return;
     }
@@ -198,8 +199,7 @@ static void wake_waiting(struct mc_plane *plane, unsigned count)
 {
     struct mc_client *client;
 
-    TAILQ_FOREACH(client, &plane->strangers, stranger)
-    {
+    TAILQ_FOREACH (client, &plane->strangers, stranger) {
         if (count == 0)
             return;
         if (!client->login_later)

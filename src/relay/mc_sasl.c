@@ -1,7 +1,7 @@
 /*
- * Logging in by the binary protocol: SASL PLAIN in the opcodes 0x20 (list), 0x21 (auth) and 0x22 (step), as
- * memcached 1.6.18 does with -S. Before it only `version` is answered; anything else gets an error and the
- * end of the connection. A second login on a connection replaces the first.
+ * Logging in by the binary protocol: SASL PLAIN in the opcodes 0x20 (list), 0x21 (auth) and 0x22
+ * (step), as memcached 1.6.18 does with -S. Before it only `version` is answered; anything else
+ * gets an error and the end of the connection. A second login on a connection replaces the first.
  */
 #include "crossfade/proto/mc_auth.h"
 #include "crossfade/relay/mc_binary.h"
@@ -20,7 +20,8 @@ bool mc_sasl_answer(struct mc_client *client, bool granted)
                                       mc_binary_status_text(MC_BINARY_AUTH_ERROR));
 }
 
-/* Answers, and takes the request with its value out of the input; the value may be still to come. */
+/* Answers, and takes the request with its value out of the input; the value may be still to come.
+ */
 static enum mc_step reply(struct mc_client *client, const struct mc_binary_request *request,
                           uint16_t status, struct slice text)
 {
@@ -34,9 +35,8 @@ static enum mc_step reply_and_close(struct mc_client *client,
 {
     client->closing = true;
     input_clear(&client->input);
-    return mc_binary_answer(client, request, status, mc_binary_status_text(status))
-               ? MC_STEP_STOP
-               : MC_STEP_CLOSE;
+    return mc_binary_answer(client, request, status, mc_binary_status_text(status)) ? MC_STEP_STOP
+                                                                                    : MC_STEP_CLOSE;
 }
 
 /* A login of which all is here: `len` bytes, the last of them the message. */
@@ -62,8 +62,8 @@ static enum mc_step login(struct mc_client *client, const struct mc_binary_reque
     return MC_STEP_STOP;
 }
 
-static enum mc_step request_login(struct mc_client *client,
-                                  const struct mc_binary_request *request, struct slice bytes)
+static enum mc_step request_login(struct mc_client *client, const struct mc_binary_request *request,
+                                  struct slice bytes)
 {
     size_t len = request->head_len + request->value_len;
 

@@ -1,7 +1,7 @@
 /*
- * Logging in to a memcached server: before anything else on a connection, and all else waits in its output
- * until the server has taken it. Text connections by ASCII authentication (memcached -Y), binary ones by
- * SASL PLAIN (memcached -S).
+ * Logging in to a memcached server: before anything else on a connection, and all else waits in its
+ * output until the server has taken it. Text connections by ASCII authentication (memcached -Y),
+ * binary ones by SASL PLAIN (memcached -S).
  */
 #include "crossfade/conf/credentials.h"
 #include "crossfade/proto/mc_binary.h"
@@ -45,8 +45,8 @@ static struct buffer_pool *pool_of(const struct mc_connection *connection)
 }
 
 /*
- * The time of expiry means nothing to a server that wants a login, and has one that wants none not keep the
- * password as an item.
+ * The time of expiry means nothing to a server that wants a login, and has one that wants none not
+ * keep the password as an item.
  */
 static size_t write_text(const struct credentials *login, char *out, size_t size)
 {
@@ -101,7 +101,8 @@ static enum stream_verdict read_line(struct mc_connection *connection, char *why
 {
     struct slice bytes = input_bytes(&connection->input);
     size_t end = slice_find(bytes, '\n');
-    struct slice line = slice_of(bytes.data, end > 0 && bytes.data[end - 1] == '\r' ? end - 1 : end);
+    struct slice line =
+        slice_of(bytes.data, end > 0 && bytes.data[end - 1] == '\r' ? end - 1 : end);
 
     if (end == bytes.len) {
         if (bytes.len <= LINE_MAX_BYTES)
@@ -172,7 +173,8 @@ enum stream_verdict mc_connection_log_in(struct mc_connection *connection, char 
             return STREAM_FAILED;
         }
         if (verdict == STREAM_FAILED) {
-            (void)snprintf(why, why_size, "%s", stream_why(&connection->stream, text, sizeof(text)));
+            (void)snprintf(why, why_size, "%s",
+                           stream_why(&connection->stream, text, sizeof(text)));
             return STREAM_FAILED;
         }
         if (verdict == STREAM_OK)

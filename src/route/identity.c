@@ -1,13 +1,13 @@
 #include "crossfade/route/identity.h"
 
 /*
- * From left to right; where a part does not fit, the last * takes one byte more. An earlier * need not
- * be tried again: what follows it was found as far to the left as it can be.
+ * From left to right; where a part does not fit, the last * takes one byte more. An earlier * need
+ * not be tried again: what follows it was found as far to the left as it can be.
  */
 bool identity_match(struct slice pattern, struct slice text)
 {
-    size_t at = 0;   /* in the pattern */
-    size_t i = 0;    /* in the text */
+    size_t at = 0; /* in the pattern */
+    size_t i = 0;  /* in the text */
     size_t star = SIZE_MAX;
     size_t taken = 0; /* where in the text the part behind the last * began */
 

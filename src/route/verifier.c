@@ -185,7 +185,8 @@ bool verifier_recall(struct verifier *verifier, const struct verifier_wish *wish
     return false;
 }
 
-/* crypt_r leaves blocks of the password where its calls were on the stack: below the caller's own. */
+/* crypt_r leaves blocks of the password where its calls were on the stack: below the caller's own.
+ */
 static __attribute__((noinline)) void wipe_stack(void)
 {
     char below[STACK_WIPED];

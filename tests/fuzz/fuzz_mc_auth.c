@@ -1,6 +1,6 @@
 /*
- * What a client sends to log in: however it is cut, the same commands come out of it; what is found lies
- * within the bytes; and one command is always dealt with or asks for more.
+ * What a client sends to log in: however it is cut, the same commands come out of it; what is found
+ * lies within the bytes; and one command is always dealt with or asks for more.
  */
 #include "fuzz.h"
 
@@ -38,7 +38,8 @@ static void check(struct slice bytes, enum mc_auth_verdict verdict, const struct
 }
 
 /* The verdict on a prefix, from memory of its own, so that reading behind it is seen. */
-static enum mc_auth_verdict parse_copy(const char *bytes, size_t len, size_t *scanned, size_t *taken)
+static enum mc_auth_verdict parse_copy(const char *bytes, size_t len, size_t *scanned,
+                                       size_t *taken)
 {
     char *copy = malloc(len > 0 ? len : 1);
     struct mc_auth_text text;

@@ -1,6 +1,6 @@
 /*
- * The readers of the files that hold who may log in: any text gives users who are found, or at least one
- * fault, and no fault shows what may be a password.
+ * The readers of the files that hold who may log in: any text gives users who are found, or at
+ * least one fault, and no fault shows what may be a password.
  */
 #include "fuzz.h"
 

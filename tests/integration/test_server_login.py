@@ -6,7 +6,7 @@ import time
 import unittest
 
 import harness
-from logins import (Auth, frame, line, plain, take_frame)
+from logins import Auth, frame, take_frame
 
 
 class Servers(Auth):

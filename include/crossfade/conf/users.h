@@ -1,8 +1,8 @@
 /*
- * Who may log in: the file that a listener's `sasl` names. One line a user, "name:hash", as htpasswd -B
- * and mkpasswd -m yescrypt write it; empty lines, and lines that begin with #, are left out. The hash is
- * one of crypt(3) that is strong: bcrypt, SHA-256, SHA-512, scrypt, yescrypt, gost-yescrypt; and it may
- * not be so costly that one login keeps all others waiting for seconds.
+ * Who may log in: the file that a listener's `sasl` names. One line a user, "name:hash", as
+ * htpasswd -B and mkpasswd -m yescrypt write it; empty lines, and lines that begin with #, are left
+ * out. The hash is one of crypt(3) that is strong: bcrypt, SHA-256, SHA-512, scrypt, yescrypt,
+ * gost-yescrypt; and it may not be so costly that one login keeps all others waiting for seconds.
  *
  * Passwords and hashes never appear in a fault: the file may hold plain passwords by mistake.
  */
@@ -29,10 +29,12 @@ void users_free(struct users *users);
 size_t users_count(const struct users *users);
 /* The user's hash, or NULL. */
 const char *users_hash(const struct users *users, struct slice name);
-/* Somebody's hash: what the password of a user who is not there is tried on, so that it takes as long. */
+/* Somebody's hash: what the password of a user who is not there is tried on, so that it takes as
+ * long. */
 const char *users_decoy(const struct users *users);
 
-/* Whether `hash` is one that a login can be checked against; why: "is ..., ...; make one with ...". */
+/* Whether `hash` is one that a login can be checked against; why: "is ..., ...; make one with ...".
+ */
 bool password_hash_check(struct slice hash, struct why *why) MUST_CHECK;
 
 #endif

@@ -1,13 +1,14 @@
 /*
  * What a memcache client sends to log in, in both protocols; bytes in, structure out.
  *
- * Text (`memcached -Y`, protocol.txt "Authentication"; what memcached 1.6.18 does where that is silent):
+ * Text (`memcached -Y`, protocol.txt "Authentication"; what memcached 1.6.18 does where that is
+ * silent):
  *
  *   set <key> <flags> <exptime> <bytes>\r\n
  *   <user> <password>\r\n                    STORED, or CLIENT_ERROR and another try
  *
- * The first three numbers and whatever follows <bytes> are not looked at, so noreply is answered. Any
- * other line is answered by CLIENT_ERROR. A name or password cannot hold a space.
+ * The first three numbers and whatever follows <bytes> are not looked at, so noreply is answered.
+ * Any other line is answered by CLIENT_ERROR. A name or password cannot hold a space.
  *
  * Binary: SASL PLAIN (RFC 4616) in the opcodes 0x20 to 0x22.
  */
@@ -39,8 +40,8 @@ struct mc_auth_text {
 };
 
 /*
- * Looks at the first command in `bytes`. *scanned: how many of them are known to hold no line end; the
- * caller keeps it between calls and sets it to 0 when it consumes.
+ * Looks at the first command in `bytes`. *scanned: how many of them are known to hold no line end;
+ * the caller keeps it between calls and sets it to 0 when it consumes.
  */
 enum mc_auth_verdict mc_auth_text_parse(struct slice bytes, size_t *scanned,
                                         struct mc_auth_text *text) MUST_CHECK;

@@ -1,6 +1,7 @@
 /*
- * Who is connected to the cache plane of one worker, for `show clients`. The worker itself writes it down
- * when it is asked, at most MC_CENSUS_ROWS clients, so that it costs less than a millisecond.
+ * Who is connected to the cache plane of one worker, for `show clients`. The worker itself writes
+ * it down when it is asked, at most MC_CENSUS_ROWS clients, so that it costs less than a
+ * millisecond.
  */
 #ifndef CROSSFADE_RELAY_MC_CENSUS_H
 #define CROSSFADE_RELAY_MC_CENSUS_H

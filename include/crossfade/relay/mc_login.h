@@ -1,6 +1,6 @@
 /*
- * How a cache client comes to its arm. Where the listener has one arm, it has it at once. Otherwise it is
- * a stranger until it is known who it is, and gets nothing but answers to its login:
+ * How a cache client comes to its arm. Where the listener has one arm, it has it at once. Otherwise
+ * it is a stranger until it is known who it is, and gets nothing but answers to its login:
  *
  *   accepted --(TLS handshake)--> mc_identify: process, certificate
  *      --> MC_STAGE_SERVED          its arm is known
@@ -13,15 +13,16 @@
  *   mc_login_collect  <-- slot: answered ---------  mc_login_answer
  *      --> MC_STAGE_SERVED, MC_STAGE_REFUSED, or, a little later, MC_STAGE_LOGIN again
  *
- * A stranger has no arm and is counted for none (plane->nobody); nothing behind its login is parsed before
- * that is answered; it is closed when it has not logged in after MC_LOGIN_TIME. When all slots are
- * in use, clients wait unread. Strangers are few and of short life: they are looked at one by one.
+ * A stranger has no arm and is counted for none (plane->nobody); nothing behind its login is parsed
+ * before that is answered; it is closed when it has not logged in after MC_LOGIN_TIME. When all
+ * slots are in use, clients wait unread. Strangers are few and of short life: they are looked at
+ * one by one.
  */
 #ifndef CROSSFADE_RELAY_MC_LOGIN_H
 #define CROSSFADE_RELAY_MC_LOGIN_H
 
-#include "crossfade/base/ensure.h"
 #include "crossfade/base/clock.h"
+#include "crossfade/base/ensure.h"
 #include "crossfade/proto/mc_binary.h"
 #include "crossfade/relay/mc_dialect.h"
 #include "crossfade/route/verifier.h"
@@ -65,16 +66,16 @@ struct mc_login_queue {
 /* -- Worker ------------------------------------------------------------------------------------ */
 
 /*
- * The client is accepted, and its stream's handshake is done: finds out who it is, as far as that is
- * known without a login (relay/mc_identity.c).
+ * The client is accepted, and its stream's handshake is done: finds out who it is, as far as that
+ * is known without a login (relay/mc_identity.c).
  */
 void mc_identify(struct mc_client *client);
 /* Takes one command of a client that is not MC_STAGE_SERVED. */
 enum mc_step mc_login_step(struct mc_client *client, struct slice bytes) MUST_CHECK;
 /*
- * For the binary dialect: a request with one of the opcodes of SASL, of a client that is served; its head
- * is in request, `bytes` is all that is here. A new login replaces the one before, so it waits until nothing is
- * under way (MC_STEP_STOP).
+ * For the binary dialect: a request with one of the opcodes of SASL, of a client that is served;
+ * its head is in request, `bytes` is all that is here. A new login replaces the one before, so it
+ * waits until nothing is under way (MC_STEP_STOP).
  */
 enum mc_step mc_sasl_step(struct mc_client *client, const struct mc_binary_request *request,
                           struct slice bytes) MUST_CHECK;
@@ -83,7 +84,10 @@ void mc_login_leave(struct mc_client *client);
 /* Hands out the verdicts that have come. */
 void mc_login_collect(struct mc_plane *plane);
 void mc_login_tick(struct mc_plane *plane, uint64_t now);
-/* The clients of the view `before` are about to move to a view with these listeners (relay/mc_plane.c). */
+/*
+ * Moves the client to the view `after`, where its listener is this one (MC_NO_LISTENER: gone, which a
+ * stranger's may not be). A stranger is held against what the listener says now.
+ */
 void mc_login_move(struct mc_client *client, struct mc_view *after, unsigned listener);
 /* The plane ends: takes back what is asked. */
 void mc_login_end(struct mc_plane *plane);

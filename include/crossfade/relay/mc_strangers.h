@@ -15,7 +15,8 @@ void mc_client_become_stranger(struct mc_client *client, enum mc_stage stage);
 /* A client that is served is to log in again: until then it is a stranger. */
 void mc_client_begin_again(struct mc_client *client);
 void mc_client_leave_strangers(struct mc_client *client);
-/* The arm of that entry becomes the client's. False: it has none, and the client is MC_STAGE_REFUSED. */
+/* The arm of that entry becomes the client's. False: it has none, and the client is
+ * MC_STAGE_REFUSED. */
 bool mc_client_settle(struct mc_client *client, size_t entry);
 /* The same for who has logged in. */
 bool mc_client_identify_user(struct mc_client *client, struct slice user);
@@ -26,8 +27,8 @@ bool mc_strangers_may_log(struct mc_plane *plane);
 /* -- relay/mc_login.c -- */
 
 /*
- * The login in the first `len` bytes of the input goes to the login thread; they are wiped and consumed.
- * Always MC_STEP_STOP: for the verdict, or for a slot, and then they are still there.
+ * The login in the first `len` bytes of the input goes to the login thread; they are wiped and
+ * consumed. Always MC_STEP_STOP: for the verdict, or for a slot, and then they are still there.
  */
 enum mc_step mc_login_begin(struct mc_client *client, struct slice user, struct slice password,
                             size_t len);

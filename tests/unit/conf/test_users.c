@@ -120,7 +120,8 @@ Test(users, every_strong_hash_is_taken_and_every_damaged_one_refused)
         }
     }
     cr_assert(password_hash_check(
-        SLICE("$5$rounds=1000$5XY8OTTy77zwffR3$VNqzZHBp7Nt25WXsHW4zPMEhTQWdYvAmRU1BKhsw.G/"), &why));
+        SLICE("$5$rounds=1000$5XY8OTTy77zwffR3$VNqzZHBp7Nt25WXsHW4zPMEhTQWdYvAmRU1BKhsw.G/"),
+        &why));
 }
 
 Test(users, all_faults_of_a_file_are_told_up_to_a_hundred)

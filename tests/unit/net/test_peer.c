@@ -38,7 +38,8 @@ Test(peer, of_a_pair_is_who_made_it)
     cr_assert_str_eq(found, expected);
     cr_assert_not(peer_executable(ends[0], pid, found, strlen(expected)), "there is no room");
     cr_assert_eq(errno, ENAMETOOLONG);
-    cr_assert_not(peer_executable(ends[0], 0, found, sizeof(found)), "a process not seen from here");
+    cr_assert_not(peer_executable(ends[0], 0, found, sizeof(found)),
+                  "a process not seen from here");
     cr_assert_eq(errno, ESRCH);
     close(ends[0]);
     close(ends[1]);

@@ -64,8 +64,7 @@ Test(mc_auth, refuses_what_memcached_refuses)
     expect_refused("set x 0 0 99999999999999999999999\r\nalice secret\r\n", 35, no);
     expect_refused("set x 0 0 12\r\nalice secret\n\n", 28,
                    "CLIENT_ERROR bad command line termination\r\n");
-    expect_refused("set x 0 0 1 2\r\nxx\r\n", 18,
-                   "CLIENT_ERROR bad command line termination\r\n");
+    expect_refused("set x 0 0 1 2\r\nxx\r\n", 18, "CLIENT_ERROR bad command line termination\r\n");
     expect_refused("set x 0 0 5\r\nalice\r\n", 20,
                    "CLIENT_ERROR bad authentication token format\r\n");
     expect_refused("set x 0 0 6\r\nalice \r\n", 21,
@@ -97,7 +96,8 @@ Test(mc_auth, has_its_limits)
 /* However the bytes come, the commands are the same. */
 Test(mc_auth, a_split_changes_nothing)
 {
-    static const char bytes[] = "get a\r\nset x 0 0 12\r\nalice secret\r\nset x 0 0 5\r\nalice\r\n\n";
+    static const char bytes[] =
+        "get a\r\nset x 0 0 12\r\nalice secret\r\nset x 0 0 5\r\nalice\r\n\n";
     static const size_t lens[] = { 7, 28, 20, 1 };
     static const enum mc_auth_verdict verdicts[] = { MC_AUTH_REFUSED, MC_AUTH_LOGIN,
                                                      MC_AUTH_REFUSED, MC_AUTH_REFUSED };

@@ -1,4 +1,5 @@
-/* Logins on a worker whose login thread is the test itself, so that each moment can be looked at. */
+/* Logins on a worker whose login thread is the test itself, so that each moment can be looked at.
+ */
 #include "http_rig.h"
 
 #include "crossfade/conf/load.h"

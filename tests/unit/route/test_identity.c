@@ -88,9 +88,7 @@ static struct config_client clients[] = {
     { .test = CLIENT_USER, .user = (char *)"*", .uid = -1, .arm = 5 },
 };
 
-static const struct config_listener listener = { .arm = 0,
-                                                 .clients = clients,
-                                                 .client_count = 5 };
+static const struct config_listener listener = { .arm = 0, .clients = clients, .client_count = 5 };
 
 static unsigned arm_of(const struct config_listener *where, const struct identity *who)
 {

@@ -100,8 +100,8 @@ Test(verifier, what_changed_in_the_file_is_not_remembered)
     struct users *before = alice_and_bob('a');
     struct users *same = alice_and_bob('a');
     struct users *after = alice_and_bob('b'); /* the same passwords with another salt */
-    struct users *without = make_users(
-        "bob:$5$5XY8OTTy77zwffR3$VNqzZHBp7Nt25WXsHW4zPMEhTQWdYvAmRU1BKhsw.G/\n");
+    struct users *without =
+        make_users("bob:$5$5XY8OTTy77zwffR3$VNqzZHBp7Nt25WXsHW4zPMEhTQWdYvAmRU1BKhsw.G/\n");
     struct verifier *verifier = verifier_create();
     struct verifier_wish wish = wish_of(before, "alice", "secret");
 
@@ -199,8 +199,8 @@ Test(verifier, a_wish_has_limits_and_is_wiped)
     cr_assert_not(verifier_wish_set(&wish, SLICE("x"), slice_of(text, USER_PASSWORD_MAX + 1)));
     cr_assert_not(verifier_wish_set(&wish, SLICE("x"), slice_of("secret\0more", 11)),
                   "crypt would not see what follows");
-    cr_assert(verifier_wish_set(&wish, slice_of(text, USER_NAME_MAX),
-                                slice_of(text, USER_PASSWORD_MAX)));
+    cr_assert(
+        verifier_wish_set(&wish, slice_of(text, USER_NAME_MAX), slice_of(text, USER_PASSWORD_MAX)));
     verifier_wish_wipe(&wish);
     for (size_t i = 0; i < sizeof(wish.password); i++)
         cr_assert_eq(wish.password[i], '\0');
