@@ -5,6 +5,7 @@ import threading
 import time
 import unittest
 
+import certificates
 import harness
 from logins import Auth, frame, take_frame
 
@@ -41,6 +42,24 @@ class Servers(Auth):
         self.assertEqual(take_frame(wire), (0, 0, b"\0\0\0\0value"))
 
     @unittest.skipUnless(shutil.which("saslpasswd2"), "sasl2-bin is not installed")
+    def test_over_tls(self):
+        authority = certificates.Authority(self.folder)
+        own = authority.pair("server")
+        self.write("plain", "alice:secret\n")
+        server = self.memcached("-Y", self.path("plain"), "-Z", "-o",
+                                "ssl_chain_cert=%s,ssl_key=%s" % (own.certificate, own.key))
+        daemon = self.start(server, server_tls={"ca": authority.certificate},
+                            timeouts={"connect": "2s", "request": "5s"})
+        value = b"v" * 300000
+        daemon.wire("py3").talk(b"set k 0 0 300000\r\n" + value + b"\r\nget k\r\n",
+                                b"STORED\r\nVALUE k 0 300000\r\n" + value + b"\r\nEND\r\n")
+        self.assertEqual(0, daemon.show("servers")[0]["login_failures"])
+        self.write("login", "alice:wrong\n")
+        daemon.ctl("reload")
+        server.kill()
+        server.start()
+        harness.eventually(lambda: b"is down: it refused our login" in daemon.log(), timeout=20)
+
     def test_a_login_that_is_refused_is_a_server_that_is_down(self):
         text, binary = self.text_memcached(), self.sasl_memcached()
         daemon = self.start(text, "alice:wrong\n", on_failure="error")
