@@ -390,6 +390,8 @@ static enum mc_step judge(struct mc_client *client, struct command *command)
     /* A key that does not fit in base64 is text, or a digest. */
     command->base64 = meta->base64 && !command->place.hashed &&
                       MC_BASE64_LENGTH(command->place.wire_len) <= KEY_MAX;
+    ensure(command->base64 || !meta->base64 || command->place.hashed ||
+           keyspace_is_text(command->key));
     command->too_large = set && meta->value_len > mc_view_config(client->view)->max_value;
     upload = set && !command->too_large && command->value.len == 0;
     /* It goes another way than what came before and must not overtake it. */

@@ -10,7 +10,7 @@ from test_hostile_servers import CLOSE, Fake
 
 LONG = b"l" * 245            # a digest under the prefix of py3
 BINARY = b"a b\r\nmg n v\x00"  # no text line can hold it
-TIGHT = b"t" * 170 + b" \n"    # in base64 it fits into 250 characters alone, and not behind a prefix
+TIGHT = b"t" * 182 + b" \n"    # in base64 it fits into 250 characters alone, and not behind a prefix
 UNSUPPORTED = rb"SERVER_ERROR memcached server [^ ]+ does not speak the meta protocol\r\n"
 
 
