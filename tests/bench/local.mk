@@ -8,7 +8,7 @@ bench_programs = \
     tests/bench/mux \
     tests/bench/relay
 check_PROGRAMS += $(bench_programs)
-EXTRA_DIST += tests/bench/run tests/bench/measure.py tests/bench/peers.py
+EXTRA_DIST += tests/bench/run tests/bench/tls tests/bench/measure.py tests/bench/peers.py
 
 tests_bench_mcload_SOURCES = tests/bench/mcload.c tests/bench/load.c tests/bench/load.h $(BENCH_COMMON)
 tests_bench_httpload_SOURCES = tests/bench/httpload.c tests/bench/load.c tests/bench/load.h $(BENCH_COMMON)
