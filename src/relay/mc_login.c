@@ -194,6 +194,15 @@ static void release(struct mc_plane *plane, struct mc_login_slot *slot)
     atomic_store_explicit(&slot->state, MC_LOGIN_FREE, memory_order_relaxed);
 }
 
+static unsigned count_free(const struct mc_login_queue *queue)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < MC_LOGIN_SLOTS; i++)
+        count += atomic_load_explicit(&queue->slots[i].state, memory_order_relaxed) == MC_LOGIN_FREE;
+    return count;
+}
+
 /* Those that waited for a slot try again, those that came first before the others. */
 static void wake_waiting(struct mc_plane *plane, unsigned count)
 {
@@ -272,6 +281,9 @@ void mc_login_tick(struct mc_plane *plane, uint64_t now)
         }
         client = next;
     }
+    /* Who was woken for a slot may have had no use for it. */
+    if (!TAILQ_EMPTY(&plane->strangers))
+        wake_waiting(plane, count_free(plane->worker->logins));
 }
 
 void mc_login_end(struct mc_plane *plane)

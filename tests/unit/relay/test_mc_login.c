@@ -320,6 +320,29 @@ Test(mc_login, when_all_slots_are_in_use_the_others_wait_for_theirs)
     desk_close(&desk);
 }
 
+Test(mc_login, who_has_no_use_for_a_slot_leaves_it_to_those_behind)
+{
+    enum { CLIENTS = 2 * MC_LOGIN_SLOTS + 1 };
+    struct desk desk;
+    char login[512];
+    int fds[CLIENTS];
+
+    desk_open(&desk);
+    (void)snprintf(login, sizeof(login), "set x 0 0 302\r\n%0300d x\r\n", 0);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        bool too_long = i >= MC_LOGIN_SLOTS && i < CLIENTS - 1;
+        fds[i] = join(&desk);
+        say(&desk, fds[i], too_long ? login : LOGIN);
+    }
+    cr_assert_eq(decide(&desk, VERIFIER_RIGHT), MC_LOGIN_SLOTS);
+    wait(&desk, MILLISECONDS(100));
+    cr_assert_eq(decide(&desk, VERIFIER_RIGHT), 1);
+    expect(fds[CLIENTS - 1], "STORED\r\n");
+    for (unsigned i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    desk_close(&desk);
+}
+
 Test(mc_login, a_client_may_go_at_any_moment)
 {
     struct desk desk;
