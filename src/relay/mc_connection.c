@@ -100,6 +100,8 @@ void mc_connection_fail(struct mc_connection *connection, const char *reason, bo
     disconnect(connection);
     if (with_back_off)
         mc_server_failed(connection, reason);
+    if (connection->dedicated)
+        mc_upload_failed(connection);
     (void)snprintf(text, sizeof(text), "memcached server %.64s failed (%.100s)", server->name,
                    reason);
     while ((op = STAILQ_FIRST(&ops)) != NULL) {
@@ -107,8 +109,6 @@ void mc_connection_fail(struct mc_connection *connection, const char *reason, bo
         mc_server_uncount(server, op);
         mc_op_part_failed(op, text);
     }
-    if (connection->dedicated)
-        mc_upload_failed(connection);
 }
 
 static void grave_task(struct turn_task *task)

@@ -158,10 +158,11 @@ static void take_from_slow(struct mc_server *server, uint64_t now)
         if (mc_connection_waits_for_value(connection) &&
             now > connection->fed_at + server->request_timeout) {
             /* The server may have refused the value long before its end. */
-            if (!STAILQ_EMPTY(&connection->ops))
-                mc_op_part_failed(mc_connection_take(connection),
-                                  "the value came too slowly, and others wait to send theirs");
+            struct mc_op *op =
+                STAILQ_EMPTY(&connection->ops) ? NULL : mc_connection_take(connection);
             mc_connection_fail(connection, "its client sends too slowly", false);
+            if (op != NULL)
+                mc_op_part_failed(op, "the value came too slowly, and others wait to send theirs");
             wanted--;
         }
         connection = next;

@@ -231,7 +231,7 @@ bool mc_connection_open(struct mc_connection *connection);
 /* Its descriptor is watched for what it waits for now. False: it has to be closed. */
 bool mc_connection_watch(struct mc_connection *connection);
 struct mc_connection *mc_upload_open(struct mc_server *server, const struct mc_dialect *dialect);
-/* Its connection was closed and all operations have failed. */
+/* Its connection was closed. Before its operations fail, which may close its client. */
 void mc_upload_failed(struct mc_connection *connection);
 void mc_upload_tick(struct mc_server *server, uint64_t now);
 /* Bytes of a value have moved; the time for the next part begins. And of what the client sent. */
