@@ -116,7 +116,6 @@ static enum mc_step forward(struct mc_client *client, const struct mc_request *r
         return MC_STEP_STOP;
     case MC_FORWARD_NO_MEMORY:
         return MC_STEP_CLOSE;
-    case MC_FORWARD_UPLOAD:
     case MC_FORWARD_OK:
         break;
     }

@@ -9,7 +9,7 @@
  *             mc_login_step: name and password --> MC_STAGE_WAITING
  *
  *   worker                                          login thread (app/login_thread.c)
- *   mc_login_ask      --- slot: asked ----------->  mc_login_take, hash (route/verifier.h)
+ *   mc_login_begin    --- slot: asked ----------->  mc_login_take, hash (route/verifier.h)
  *   mc_login_collect  <-- slot: answered ---------  mc_login_answer
  *      --> MC_STAGE_SERVED, MC_STAGE_REFUSED, or, a little later, MC_STAGE_LOGIN again
  *

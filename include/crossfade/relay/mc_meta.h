@@ -66,7 +66,7 @@ void mc_meta_fail_get(struct mc_op *op);
 #define MC_META_WIN_MAX (KEY_MAX + 2u)
 struct slice mc_meta_win(struct slice wire, char *out);
 
-/* relay/mc_meta_probe.c: MC_META_UNKNOWN: the client waits for the answer. */
+/* relay/mc_meta_probe.c: MC_META_ASKED: the client waits for the answer. */
 enum mc_meta_state mc_meta_ask(struct mc_client *client, struct mc_connection *connection);
 enum mc_pair mc_meta_pair_probe(struct mc_connection *connection, struct mc_pairing *pairing);
 

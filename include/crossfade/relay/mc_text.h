@@ -9,10 +9,9 @@
 
 /* relay/mc_text_forward.c */
 enum mc_forward_verdict {
-    MC_FORWARD_OK,      /* request->line_len (and value) are done with */
+    MC_FORWARD_OK,      /* request->line_len (and value) are done with, or the value streams */
     MC_FORWARD_MORE,    /* more of the value has to be here: client->need */
     MC_FORWARD_WAIT,    /* an upload must wait until nothing else is under way */
-    MC_FORWARD_UPLOAD,  /* the line is done with; the value streams to client->upload */
     MC_FORWARD_NO_MEMORY
 };
 /* All commands of one key and one reply line. `value`: of a storage command whose value is here (with its line end), else empty. */
