@@ -63,6 +63,21 @@ class Peers(Auth):
                               timeout=30, check=True)
         self.assertIn(b"py3", done.stdout)
 
+    @unittest.skipUnless(os.geteuid() == 0, "it takes root to be another user")
+    def test_a_program_that_may_not_be_seen_matches_nothing(self):
+        self.server = self.memcached()
+        os.chmod(self.folder, 0o777)
+        os.chown(self.path("state"), 65534, -1)
+        config = self.config(self.server, {"address": "unix:@dir@/door", "mode": "0666", "arm": "py2",
+                                           "arms": [{"executable": "/*", "arm": "py3"}]})
+        config["process"]["user"] = "nobody"
+        self.running = self.daemon(config)
+        self.assertIn(b"py2", self.ask())
+        self.assertIn(b"cannot be seen (Permission denied): it matches no executable",
+                      self.running.log())
+        self.assertIn(b"py3", self.ask("setpriv", "--reuid=65534", "--regid=65534",
+                                       "--clear-groups"))
+
     def test_who_has_to_log_in_may_be_known_by_his_process_too(self):
         self.write("users", line("alice", "secret") + line("web3", "x"))
         self.start({"user": "web3", "arm": "py3"}, {"uid": os.geteuid(), "arm": "py2"},

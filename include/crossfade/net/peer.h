@@ -20,7 +20,7 @@ bool peer_credentials(int fd, uid_t *uid, pid_t *pid) MUST_CHECK;
  * replaced on disk is the path of old. That the number is still the same process is made sure by
  * the socket itself where the kernel can (SO_PEERPIDFD, Linux 6.5); before that, a process that
  * ended since the connect might be taken for one that got its number. False with errno: ESRCH when
- * the process is gone, EACCES when this one may not look (it takes the same user, or
+ * the process is gone, EACCES when this one may not look (it takes the same user and group, or
  * CAP_SYS_PTRACE).
  */
 bool peer_executable(int fd, pid_t pid, char *out, size_t size) MUST_CHECK;
