@@ -11,6 +11,8 @@
 #define BATCH_BYTES 12000u
 /* A gat line has to arrive whole within memcached's limit for lines that are no get. */
 #define BATCH_BYTES_GAT 1800u
+/* For the keys of one server among those of others. */
+#define ROOM 512u
 
 static struct worker *worker_of(const struct mc_connection *connection)
 {
@@ -19,13 +21,45 @@ static struct worker *worker_of(const struct mc_connection *connection)
 
 void mc_connection_close_batch(struct mc_connection *connection)
 {
+    struct buffer_pool *pool = &worker_of(connection)->buffers;
+    bool ok;
+
     if (connection->batch_last == NULL)
         return;
     connection->batch_last->flags |= MC_OP_BATCH_END;
     connection->batch_last = NULL;
-    /* The chunk has room: mc_connection_get left it. */
-    if (!buffer_append_copy(&connection->output, &worker_of(connection)->buffers, "\r\n", 2))
+    if (connection->room_left >= 2) {
+        memcpy(connection->room, "\r\n", 2);
+        ok = buffer_append_ref(&connection->output, pool, connection->room_chunk, connection->room, 2);
+    } else {
+        ok = buffer_append_copy(&connection->output, pool, "\r\n", 2);
+    }
+    if (!ok)
         mc_connection_fail(connection, "out of memory", false);
+}
+
+/*
+ * A get of many keys goes to several servers key by key, so each one's next key would be a piece of its own in
+ * the append chunk. Whose keys are found apart gets room there for several at once; its operations hold the
+ * chunk. False without memory.
+ */
+static bool make_room(struct mc_connection *connection, size_t needed)
+{
+    struct buffer_pool *pool = &worker_of(connection)->buffers;
+    const struct segment *last = connection->output.last;
+    struct chunk *chunk = pool->append;
+
+    if (connection->room_left >= needed ||
+        (last != NULL && last->chunk == chunk && last->at + last->len == chunk->data + chunk->used))
+        return true;
+    chunk = buffer_pool_append_chunk(pool, ROOM);
+    if (chunk == NULL)
+        return false;
+    connection->room_chunk = chunk;
+    connection->room = chunk->data + chunk->used;
+    connection->room_left = ROOM;
+    chunk->used += ROOM;
+    return true;
 }
 
 /* Writes the key at `at`, in `chunk`, where the operation then finds it; returns where it ends. */
@@ -56,19 +90,21 @@ static char *put_head(struct mc_connection *connection, enum mc_verb verb, uint6
     connection->batch_id = batch_id;
     connection->batch_keys = 0;
     connection->batch_bytes = name.len;
+    connection->room_left = 0;
     return at;
 }
 
 #define HEAD_MAX 64u
 
-/* All in one piece of the append chunk. */
 bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
                        const struct key_place *place, struct slice key, uint64_t batch_id,
                        struct slice exptime)
 {
     struct buffer_pool *pool = &worker_of(connection)->buffers;
     size_t limit = exptime.len > 0 ? BATCH_BYTES_GAT : BATCH_BYTES;
+    size_t needed = 1 + place->wire_len + 2;
     struct chunk *chunk;
+    bool in_room;
     char *begin;
     char *at;
 
@@ -77,10 +113,13 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
          connection->batch_bytes + place->wire_len + 3 > limit))
         mc_connection_close_batch(connection);
     ensure(exptime.len + 8 < HEAD_MAX);
-    chunk = buffer_pool_append_chunk(pool, HEAD_MAX + 1 + place->wire_len + 2);
+    if (connection->batch_last != NULL && !make_room(connection, needed))
+        return false;
+    in_room = connection->batch_last != NULL && connection->room_left >= needed;
+    chunk = in_room ? connection->room_chunk : buffer_pool_append_chunk(pool, HEAD_MAX + needed);
     if (chunk == NULL || !mc_op_keep_key(op, place, key))
         return false;
-    at = begin = chunk->data + chunk->used;
+    at = begin = in_room ? connection->room : chunk->data + chunk->used;
     if (connection->batch_last == NULL)
         at = put_head(connection, op->verb, batch_id, exptime, at);
     else
@@ -89,7 +128,12 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
     at = put_key(op, place, key, chunk, at);
     if (!buffer_append_ref(&connection->output, pool, chunk, begin, (size_t)(at - begin)))
         return false;
-    chunk->used += (size_t)(at - begin);
+    if (in_room) {
+        connection->room = at;
+        connection->room_left -= (size_t)(at - begin);
+    } else {
+        chunk->used += (size_t)(at - begin);
+    }
     connection->batch_last = op;
     connection->batch_keys++;
     connection->batch_bytes += place->wire_len + 1;

@@ -78,6 +78,9 @@ struct mc_connection {
     bool meta_swallows; /* the first of them refused the command and took its value */
     /* The get that is being composed: */
     struct mc_op *batch_last; /* its last key so far; NULL: none is open */
+    struct chunk *room_chunk; /* while one is open: its next keys have room_left bytes at `room` in it */
+    char *room;
+    size_t room_left;
     uint64_t batch_id;
     unsigned batch_keys;
     size_t batch_bytes;
