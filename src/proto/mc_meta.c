@@ -28,28 +28,13 @@ static const struct slice bad_set_mode =
 static const struct slice bad_arithmetic_mode =
     SLICE_INIT("CLIENT_ERROR invalid mode for ma M token\r\n");
 
-static struct slice next_word(struct slice *rest)
+/* Empty at the end. */
+static inline struct slice next_word(struct slice *rest)
 {
     struct slice word;
 
-    (void)mc_request_next_key(rest, &word);
+    (void)slice_next_word(rest, &word);
     return word;
-}
-
-/* The same for what is short, as most flags are. */
-static inline struct slice next_flag(struct slice *rest)
-{
-    const char *at = rest->data;
-    const char *end = at + rest->len;
-    const char *begin;
-
-    while (at < end && *at == ' ')
-        at++;
-    begin = at;
-    while (at < end && *at != ' ')
-        at++;
-    *rest = slice_of(at, (size_t)(end - at));
-    return slice_of(begin, (size_t)(at - begin));
 }
 
 /* -- Keys -------------------------------------------------------------------------------------- */
@@ -294,7 +279,7 @@ static bool take_flags(struct slice rest, unsigned most, struct mc_meta *meta, b
     bool once = true;
 
     for (;;) {
-        struct slice flag = next_flag(&rest);
+        struct slice flag = next_word(&rest);
         struct slice token;
         uint64_t n;
         bool minus;

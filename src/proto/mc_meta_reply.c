@@ -24,29 +24,12 @@ static const struct code sentences[] = {
     { SLICE_INIT("ERROR"), MC_META_ERROR },
 };
 
-/* Most words of a reply are short. */
-static inline bool next_word(struct slice *rest, struct slice *word)
-{
-    const char *at = rest->data;
-    const char *end = at + rest->len;
-    const char *begin;
-
-    while (at < end && *at == ' ')
-        at++;
-    begin = at;
-    while (at < end && *at != ' ')
-        at++;
-    *rest = slice_of(at, (size_t)(end - at));
-    *word = slice_of(begin, (size_t)(at - begin));
-    return at > begin;
-}
-
 static bool take_sentence(const struct slice *line, struct mc_meta_reply *out)
 {
     struct slice rest = *line;
     struct slice word;
 
-    if (!next_word(&rest, &word))
+    if (!slice_next_word(&rest, &word))
         return false;
     for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
         if (slice_equal(word, sentences[i].text)) {
@@ -77,12 +60,12 @@ static bool take_words(struct mc_meta_reply *out)
     struct slice word;
 
     if (out->code == MC_META_VA)
-        return next_word(&out->flags, &word) && slice_to_u64(word, &out->value_len) &&
+        return slice_next_word(&out->flags, &word) && slice_to_u64(word, &out->value_len) &&
                out->value_len <= UINT32_MAX;
     if (out->code == MC_META_ME)
-        return next_word(&out->flags, &out->key);
+        return slice_next_word(&out->flags, &out->key);
     rest = out->flags;
-    return out->code != MC_META_MN || !next_word(&rest, &word);
+    return out->code != MC_META_MN || !slice_next_word(&rest, &word);
 }
 
 static void look_at_flags(struct mc_meta_reply *out)
@@ -90,7 +73,7 @@ static void look_at_flags(struct mc_meta_reply *out)
     struct slice rest = out->flags;
     struct slice flag;
 
-    while (next_word(&rest, &flag)) {
+    while (slice_next_word(&rest, &flag)) {
         switch (flag.data[0]) {
         case 'W':
             out->won = true;
@@ -241,7 +224,7 @@ static size_t write_debug(const struct mc_meta_reply *reply, const struct mc_met
         at += mc_base64_write(echo->key, at);
     else
         at = put(at, echo->key);
-    while (next_word(&rest, &word)) {
+    while (slice_next_word(&rest, &word)) {
         uint64_t n;
         *at++ = ' ';
         if (!sized && slice_starts(word, size) &&
@@ -259,7 +242,7 @@ static size_t write_debug(const struct mc_meta_reply *reply, const struct mc_met
 /* The next flag of a reply that is not ours. */
 static bool next_other(struct slice *rest, struct slice *flag)
 {
-    while (next_word(rest, flag))
+    while (slice_next_word(rest, flag))
         if (flag->data[0] != 'O')
             return true;
     return false;

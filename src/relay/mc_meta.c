@@ -17,12 +17,6 @@
 #include <stdio.h>
 
 static const struct slice bad_chunk = SLICE_INIT("CLIENT_ERROR bad data chunk\r\n");
-static const struct slice bad_format = SLICE_INIT("CLIENT_ERROR bad command line format\r\n");
-static const struct slice reserved = SLICE_INIT(
-    "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
-    "entry\r\n");
-static const struct slice guarded = SLICE_INIT("CLIENT_ERROR " MC_GUARDED "\r\n");
-static const struct slice lookup_refused = SLICE_INIT("CLIENT_ERROR " MC_LOOKUP_REFUSED "\r\n");
 
 /* One command on its way. */
 struct command {
@@ -61,7 +55,7 @@ static enum mc_step answer_lookup(struct mc_client *client, const struct command
     if (command->request->verb == MC_META_DEBUG)
         return mc_client_answer(client, SLICE("EN\r\n")) ? MC_STEP_ON : MC_STEP_CLOSE;
     if (command->request->verb != MC_META_GET)
-        return refuse(client, lookup_refused);
+        return refuse(client, mc_text_key_refusal(KEY_LOOKUP));
     if (command->meta.overlong)
         return refuse(client, SLICE(MC_META_OVERLONG));
     if (!mc_lookup(client, command->key, &lookup)) {
@@ -84,7 +78,7 @@ static enum mc_step refuse_key(struct mc_client *client, const struct command *c
 {
     if (verdict == KEY_LOOKUP)
         return answer_lookup(client, command);
-    return refuse(client, verdict == KEY_RESERVED ? reserved : bad_format);
+    return refuse(client, mc_text_key_refusal(verdict));
 }
 
 static enum mc_step refuse_server(struct mc_client *client, const struct mc_server *server)
@@ -401,7 +395,7 @@ static enum mc_step judge(struct mc_client *client, struct command *command)
         if (!beginning_of(client, command, &beginning))
             return MC_STEP_MORE;
         if (is_guarded(client, command, beginning))
-            return mc_client_answer(client, guarded) ? MC_STEP_ON : MC_STEP_CLOSE;
+            return mc_client_answer(client, SLICE(MC_TEXT_GUARDED)) ? MC_STEP_ON : MC_STEP_CLOSE;
     }
     return forward(client, command, upload);
 }

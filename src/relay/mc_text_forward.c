@@ -15,20 +15,21 @@ static const struct slice reserved = SLICE_INIT(
     "CLIENT_ERROR this key has the form of a namespace prefix and could name another version's "
     "entry\r\n");
 
-static const struct slice guarded = SLICE_INIT("CLIENT_ERROR " MC_GUARDED "\r\n");
 static const struct slice lookup_refused = SLICE_INIT("CLIENT_ERROR " MC_LOOKUP_REFUSED "\r\n");
+
+struct slice mc_text_key_refusal(enum key_verdict verdict)
+{
+    return verdict == KEY_RESERVED ? reserved : verdict == KEY_LOOKUP ? lookup_refused : bad_format;
+}
 
 enum mc_forward_verdict mc_refuse_key(struct mc_client *client, const struct mc_request *request,
                                       enum key_verdict verdict)
 {
-    struct slice why = verdict == KEY_RESERVED ? reserved
-                       : verdict == KEY_LOOKUP ? lookup_refused
-                                               : bad_format;
-
     counter_add(&client->cell->refused, 1);
     if (request->noreply)
         return MC_FORWARD_OK;
-    return mc_client_answer(client, why) ? MC_FORWARD_OK : MC_FORWARD_NO_MEMORY;
+    return mc_client_answer(client, mc_text_key_refusal(verdict)) ? MC_FORWARD_OK
+                                                                  : MC_FORWARD_NO_MEMORY;
 }
 
 static size_t line_tail(const struct mc_request *request, char *out)
@@ -152,7 +153,7 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
         return refuse_size(client, original);
     if (storage && !too_large &&
         mc_is_guarded(client, &place, request.verb, request.flags, beginning))
-        return request.noreply || mc_client_answer(client, guarded) ? MC_FORWARD_OK
+        return request.noreply || mc_client_answer(client, SLICE(MC_TEXT_GUARDED)) ? MC_FORWARD_OK
                                                                     : MC_FORWARD_NO_MEMORY;
     if (mc_observe_due(client->plane))
         observe(client, original, &place, value);

@@ -45,6 +45,24 @@ static inline bool slice_starts(struct slice s, struct slice prefix)
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 
+/* Takes the next word off the front of `rest`, behind spaces; false, and an empty word, at the end. For
+ * words that are short. */
+static inline bool slice_next_word(struct slice *rest, struct slice *word)
+{
+    const char *at = rest->data;
+    const char *end = at + rest->len;
+    const char *begin;
+
+    while (at < end && *at == ' ')
+        at++;
+    begin = at;
+    while (at < end && *at != ' ')
+        at++;
+    *rest = slice_of(at, (size_t)(end - at));
+    *word = slice_of(begin, (size_t)(at - begin));
+    return at > begin;
+}
+
 /*
  * How many bytes from the front on are above the space (0x20): where a word ends, or something is odd. Eight
  * at a time: of `word` less 0x21 in each byte, a byte that had less shows in its highest bit, and the lowest

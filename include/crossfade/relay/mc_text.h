@@ -14,11 +14,15 @@ enum mc_forward_verdict {
     MC_FORWARD_WAIT,    /* an upload must wait until nothing else is under way */
     MC_FORWARD_NO_MEMORY
 };
-/* All commands of one key and one reply line. `value`: of a storage command whose value is here (with its line end), else empty. */
+/* All commands of one key and one reply line. `value`: of a storage command whose value is here (with
+ * its line end), else empty. */
 enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *request,
                                    struct slice value) MUST_CHECK;
 
-/* The client hears that its key is refused. */
+#define MC_TEXT_GUARDED "CLIENT_ERROR " MC_GUARDED "\r\n"
+/* What a client hears of a key that is not KEY_OK. */
+struct slice mc_text_key_refusal(enum key_verdict verdict);
+/* Tells it so. */
 enum mc_forward_verdict mc_refuse_key(struct mc_client *client, const struct mc_request *request,
                                       enum key_verdict verdict) MUST_CHECK;
 
