@@ -11,6 +11,9 @@
 
 /* A server that would rather close than say whether it speaks meta is left alone for that long. */
 #define NO_META SECONDS(10)
+/* Closes in a row that count for a no, also of a server that is known to speak it. */
+#define META_DOUBTS 3u
+#define META_DOUBTS_KNOWN 20u
 
 static void on_ready(evutil_socket_t fd, short what, void *context);
 static void flush_task(struct turn_task *task);
@@ -432,6 +435,24 @@ static void flush_task(struct turn_task *task)
         watch_again(&connection->watch); /* what TLS has in hand makes no socket readable */
 }
 
+/*
+ * The server closed, and if it had been asked for meta, that may be its answer. It may also have
+ * died just then: so it is asked again, and one that has spoken meta more often, as all its
+ * connections may have been in the middle of the question.
+ */
+static void count_close(struct mc_connection *connection)
+{
+    struct mc_server *server = connection->server;
+
+    counter_add(&server->cell->closed_by_server, 1);
+    if (connection->meta != MC_META_ASKED)
+        return;
+    if (++server->meta_doubts < (server->spoke_meta ? META_DOUBTS_KNOWN : META_DOUBTS))
+        return;
+    server->meta_doubts = 0;
+    server->no_meta_until = worker_now(worker_of(connection)) + NO_META;
+}
+
 static void read_replies(struct mc_connection *connection)
 {
     struct worker *worker = worker_of(connection);
@@ -452,17 +473,13 @@ static void read_replies(struct mc_connection *connection)
             mc_connection_fail(connection, "out of memory", false);
         return;
     case STREAM_CLOSED:
-        counter_add(&server->cell->closed_by_server, 1);
-        if (connection->meta == MC_META_ASKED)
-            server->no_meta_until = worker_now(worker) + NO_META;
+        count_close(connection);
         /* An idle connection may be closed; with requests on it, it is a failure. */
         mc_connection_fail(connection, "it closed the connection",
                            !STAILQ_EMPTY(&connection->ops));
         return;
     case STREAM_FAILED:
-        counter_add(&server->cell->closed_by_server, 1);
-        if (connection->meta == MC_META_ASKED)
-            server->no_meta_until = worker_now(worker) + NO_META;
+        count_close(connection);
         mc_connection_fail(connection, stream_why(&connection->stream, why, sizeof(why)),
                            !STAILQ_EMPTY(&connection->ops));
         return;

@@ -72,6 +72,8 @@ enum mc_pair mc_meta_pair_probe(struct mc_connection *connection, struct mc_pair
                                connection->meta_swallows
                            ? MC_META_SPOKEN
                            : MC_META_NOT_SPOKEN;
+    connection->server->spoke_meta = connection->meta == MC_META_SPOKEN;
+    connection->server->meta_doubts = 0;
     mc_op_free(mc_pair_take(connection));
     while ((client = LIST_FIRST(&connection->blocked)) != NULL)
         mc_client_unblock(client);

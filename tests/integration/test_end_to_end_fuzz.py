@@ -1,12 +1,13 @@
 """The whole daemon under random input, in all three protocols at once, with real memcached servers behind it.
 
-Three kinds of client, all from one seed:
+Kinds of client, all from one seed:
 
 - a Model knows what it has written and which answer each request of its pipelines has to get: count, order and
   content, whatever the others do;
 - a Vandal sends what nobody should: cases of the conformance suites with bytes changed, left out, doubled, in
   pieces, and half of it; the daemon has to answer or to close, and must not keep the connection;
-- a Differ sends random mixes of the cases to a memcached, too, and compares.
+- a Differ sends random mixes of the cases to a memcached, too, and compares;
+- a Survivor, in a test of its own, has its servers killed and frozen.
 
 A longer hunt:  test_end_to_end_fuzz.py --seconds 600 [--seed N] [--protocols classic,meta,binary]
 A failure says its seed; the inputs are then the same again (the threads' timing is not). --mutated also
@@ -124,6 +125,69 @@ class Model(Client):
         for key, got in zip(keys, reader.ask(*[("get", key) for key in keys])):
             self.compare(self.known.get(key), got, "%r, read in %s" % (key, reader.name))
         self.count += len(chosen) + 3
+
+
+class Survivor(Client):
+    """Its servers are killed and frozen meanwhile: each request is answered once, in its place, by what can be
+    right or by an honest failure, and no value is one that was never written under its key."""
+
+    def __init__(self, seed, number, protocol, arm):
+        super().__init__(seed)
+        self.number, self.protocol, self.arm = number, protocol, arm
+        self.names = [b"survivor%d-%d" % (number, at) for at in range(KEYS)]
+        self.stored = {name: set() for name in self.names}
+        self.maybe = {name: set() for name in self.names}  # of a request that failed: it may still come to be done
+        self.failures = self.hits = 0
+        self.calm = False
+
+    def is_failure(self, answer):
+        return answer == 0x86 if self.protocol.name == "binary" else (
+            isinstance(answer, bytes) and answer.startswith(b"SERVER_ERROR "))
+
+    def request(self):
+        verb = self.dice.choice(["get"] * 5 + ["set"] * 5 + ["add", "replace", "delete", "touch"])
+        name = self.dice.choice(self.names)
+        if verb in ("get", "delete"):
+            return verb, name
+        if verb == "touch":
+            return verb, name, 0
+        self.count += 1
+        mark = b"%d/%d;" % (self.number, self.count)
+        return verb, name, mark + b"." * self.dice.choice([0, 10, 100, 4000, 30000]) + mark, self.number
+
+    def judge(self, request, answer):
+        verb, name = request[:2]
+        if self.is_failure(answer) and not (verb == "get" and self.calm):
+            self.failures += 1
+            if len(request) > 3:
+                self.maybe[name].add(request[2])
+            return not self.calm
+        if verb == "get":
+            self.hits += answer is not None
+            return answer is None or answer[0] == self.number and (
+                answer[1] in self.stored[name] or answer[1] in self.maybe[name])
+        if verb == "delete" and answer in (True, False):
+            self.stored[name] = set()
+        if len(request) > 3 and answer is True:
+            self.stored[name] = {request[2]}
+        return answer is True or answer is False and verb != "set"
+
+    def turn(self):
+        requests = [self.request() for _ in range(self.dice.choice([1, 3, 10, 40]))]
+        for request, answer in zip(requests, self.protocol.ask(*requests)):
+            if not self.judge(request, answer):
+                raise AssertionError("survivor %d in %s: %s was answered by %s" % (
+                    self.number, self.protocol.name, harness.shorten(repr(request), 200), harness.shorten(repr(answer), 200)))
+
+    def settle(self):
+        """All is well again: nothing may fail or be lost."""
+        self.calm = True
+        for name in self.names:
+            value = b"last " + name
+            answers = self.protocol.ask(("set", name, value, 5), ("get", name))
+            if answers != [True, (5, value)]:
+                raise AssertionError("survivor %d in %s: %s instead of what was last written" % (
+                    self.number, self.protocol.name, harness.shorten(repr(answers), 300)))
 
 
 def mutated(dice, data):
@@ -361,15 +425,67 @@ class Fuzz(harness.Test):
         self.assertEqual(3, len(counts))
         self.settled(daemon)
 
+    def trouble(self, dice, servers):
+        server = dice.choice(servers)
+        if dice.random() < 0.5:
+            server.freeze()
+            time.sleep(dice.choice([0.05, 0.3, 0.9]))
+            server.thaw()
+        else:
+            server.kill()
+            time.sleep(dice.choice([0.0, 0.2]))
+            server.start()
+        time.sleep(dice.choice([0.0, 0.2, 0.5]))
+
+    def survive(self, seed):
+        dice = random.Random(seed)
+        servers = [self.memcached() for _ in range(3)]
+        daemon = self.daemon(harness.cache_config(
+            *servers, connections_per_server=dice.choice([1, 3]), on_failure=dice.choice(["miss", "error"]),
+            timeouts={"connect": "250ms", "request": "600ms"}))
+        clients = []
+        for number, (protocol, arm) in enumerate((protocol, arm) for name in GIVEN.protocols.split(",")
+                                                 for protocol in SPEAKERS[name] for arm in ("py2", "py3")):
+            wire = daemon.wire(arm, 30)
+            self.addCleanup(wire.close)
+            clients.append(Survivor(seed * 1000 + number, number, protocol(wire), arm))
+        for client in clients:
+            client.start()
+        end = time.monotonic() + GIVEN.seconds
+        while time.monotonic() < end and daemon.running() and not any(client.fault for client in clients):
+            self.trouble(dice, servers)
+        for client in clients:
+            client.ending.set()
+        for client in clients:
+            client.join(60)
+        faults = [client.fault for client in clients if client.fault]
+        if faults:
+            raise faults[0]
+        self.assertGreater(sum(client.failures for client in clients), 0)
+        self.assertGreater(sum(client.hits for client in clients), 100)
+        self.settled(daemon)
+        for client in clients:
+            client.settle()
+        if GIVEN.seconds > 30:
+            print("seed %d: %d requests, %d failures" % (seed, sum(client.count for client in clients),
+                                                         sum(client.failures for client in clients)))
+
+    def test_g6_servers_that_die_meanwhile(self):
+        self.seeded(self.survive)
+
     def settled(self, daemon):
         """What the vandals left open is gone, and nothing waits for a server."""
-        harness.eventually(lambda: all(row["waiting"] == 0 for row in daemon.show("servers")), "the last answers")
+        harness.eventually(lambda: all(row["waiting"] == 0 and row["state"] == "up" for row in daemon.show("servers")),
+                           "the last answers")
         daemon.wire("py3").talk(b"set last 0 0 1\r\nx\r\nget last\r\n", b"STORED\r\nVALUE last 0 1\r\nx\r\nEND\r\n")
 
     def test_g6_random_input(self):
+        self.seeded(self.fuzz)
+
+    def seeded(self, run):
         seed = GIVEN.seed or int(os.environ.get("CROSSFADE_SEED") or time.time() * 1000) % 1000000
         try:
-            self.fuzz(seed)
+            run(seed)
         except Exception as error:
             raise AssertionError("seed %d: %s" % (seed, error)) from error
 

@@ -134,6 +134,8 @@ struct mc_server {
     uint64_t connect_timeout;
     uint64_t request_timeout;
     uint64_t no_meta_until; /* it closed a connection when asked for meta: not to be asked before */
+    bool spoke_meta;
+    unsigned meta_doubts;   /* connections that it closed when asked, since it last said that it does */
     struct mc_trust trust[MC_DIALECTS]; /* by the dialects' index */
     struct credentials *login; /* for new connections; owned; NULL: the servers want none */
     unsigned down_dialects; /* so many are not trusted */
