@@ -206,7 +206,6 @@ static enum mc_step forward_write(struct mc_client *client,
         return MC_STEP_ON;
     }
     if (upload) {
-        client->upload = connection;
         client->upload_left = request.value_len;
         client->swallow = 0;
     }

@@ -333,10 +333,8 @@ static enum mc_step forward(struct mc_client *client, const struct command *comm
               ? write_delete(op, command->base64, line)
               : mc_meta_write(command->request->verb, &command->meta, mc_op_wire(op), command->base64,
                               mc_meta_note_of(op)->mark, line);
-    if (upload) {
-        client->upload = connection;
+    if (upload)
         client->upload_left = command->meta.value_len + 2;
-    }
     return dispatch(client, connection, op, command, slice_of(line, len));
 }
 

@@ -41,9 +41,7 @@ enum mc_meta_state mc_meta_ask(struct mc_client *client, struct mc_connection *c
         if (!ask(connection))
             return MC_META_NOT_SPOKEN;
     }
-    if (connection->dedicated)
-        client->upload = connection; /* until it is answered: mc_client.c gives it back then */
-    else
+    if (!connection->dedicated) /* an upload's is the client's until it is answered */
         mc_client_block(client, connection);
     return MC_META_ASKED;
 }

@@ -177,7 +177,6 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
         return MC_FORWARD_OK;
     }
     if (upload) {
-        client->upload = connection;
         client->upload_left = request.value_len + 2;
         client->swallow = 0;
     }

@@ -105,6 +105,7 @@ struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_clien
     if (connection == NULL)
         return NULL;
     connection->uploader = client;
+    client->upload = connection; /* whatever becomes of the command now, it is given back */
     connection->fed_at = worker_now(server->plane->worker);
     connection->fed_bytes = 0;
     mc_connection_pace_begin(connection);
@@ -116,6 +117,7 @@ struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_clien
 /* The connection is no client's any more. */
 static void release(struct mc_connection *connection)
 {
+    connection->uploader->upload = NULL;
     connection->uploader = NULL;
     connection->server->upload_count--;
     wake_first(connection->server);
@@ -135,7 +137,6 @@ void mc_upload_failed(struct mc_connection *connection)
     if (uploader != NULL) {
         release(connection);
         /* The rest of the value is still to come from the client, and goes nowhere. */
-        uploader->upload = NULL;
         uploader->swallow += uploader->upload_left;
         uploader->upload_left = 0;
         mc_client_wake(uploader);

@@ -193,7 +193,8 @@ unsigned mc_server_warm(struct mc_server *server, uint64_t now, unsigned most);
 bool mc_upload_waits(struct mc_client *client, struct slice key);
 /* It does not wait for its turn any more. */
 void mc_upload_leave_line(struct mc_client *client);
-/* A connection that nobody shares, of the client's dialect, for one upload. NULL as above. */
+/* A connection that nobody shares, of the client's dialect, for one upload: client->upload from now on. NULL
+ * as above. */
 struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client);
 /* The upload is answered, or given up in mid-value (`broken`). */
 void mc_server_upload_done(struct mc_connection *connection, bool broken);
