@@ -103,10 +103,13 @@ static void set_wire_key(json_t *row, const struct key_place *place, struct slic
 /* Why a digest stands there; "" if it does not. */
 static const char *hashed_because(const struct key_place *place, struct slice key)
 {
-    return !place->hashed                              ? ""
-           : place->prefix.len + key.len > KEY_MAX     ? "too long with its prefix"
-           : key.data[0] == '#'                        ? "it looks like a digest itself"
-                                                       : "it looks like a key with a prefix";
+    return !place->hashed                          ? ""
+           : place->prefix.len + key.len > KEY_MAX ? "too long with its prefix"
+           : place->prefix.len > 0 && !keyspace_is_text(key) &&
+                   place->prefix.len + key.len > KEY_BASE64_MAX
+               ? "too long in base64 with its prefix"
+           : key.data[0] == '#' ? "it looks like a digest itself"
+                                : "it looks like a key with a prefix";
 }
 
 /* The arms that hear of a delete of the key, and of writes that change it. */

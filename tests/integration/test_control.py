@@ -298,15 +298,16 @@ class Formulas(control_talk.Test):
                 found[name] for name in ("scope", "coherence", "writes", "guard", "invalidates")), key)
             self.assertIn(found["server"], [server.address for server in self.servers])
         self.assertIn("GUARD", talk.ok("explain json:1").text)
-        for raw in (b"plain", b"a b\n\x00\xff", b"k" * 250):
+        for raw in (b"plain", b"a b\n\x00\xff", b"k" * 250, b"\n" * 186):
             encoded = base64.b64encode(raw).decode()
             found = row(encoded, options="--base64")
             wire = base64.b64decode(found["key_on_server_base64"])
-            if len(raw) < 200:
+            if len(raw) < 100:
                 self.assertEqual(prefix.encode() + raw, wire)
                 self.assertEqual("", found["hashed_because"])
             else:
-                self.assertIn("too long", found["hashed_because"])
+                self.assertEqual("too long in base64 with its prefix" if raw[:1] == b"\n" else
+                                 "too long with its prefix", found["hashed_because"])
                 self.assertTrue(wire.startswith(prefix.encode() + b"#"))
         self.assertEqual(row("a/b"), row(base64.b64encode(b"a/b").decode(), options="--base64"))
         self.assertIn("prefix", row("py3.1:x", "py2")["hashed_because"])
