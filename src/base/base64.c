@@ -46,15 +46,21 @@ size_t base64_encode(struct slice bytes, char *out)
 {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t written = 0;
+    char *at = out;
 
-    for (size_t at = 0; at < bytes.len; at += 3) {
-        size_t count = bytes.len - at < 3 ? bytes.len - at : 3;
-        uint32_t group = 0;
-        for (size_t i = 0; i < 3; i++)
-            group = group << 8 | (i < count ? (unsigned char)bytes.data[at + i] : 0u);
-        for (size_t i = 0; i < 4; i++)
-            out[written++] = i <= count ? alphabet[group >> (18 - 6 * i) & 63u] : '=';
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t here = bytes.len - i;
+        uint32_t group = (uint32_t)(unsigned char)bytes.data[i] << 16;
+
+        if (here > 1)
+            group |= (uint32_t)(unsigned char)bytes.data[i + 1] << 8;
+        if (here > 2)
+            group |= (unsigned char)bytes.data[i + 2];
+        at[0] = alphabet[group >> 18];
+        at[1] = alphabet[group >> 12 & 63];
+        at[2] = here > 1 ? alphabet[group >> 6 & 63] : '=';
+        at[3] = here > 2 ? alphabet[group & 63] : '=';
+        at += 4;
     }
-    return written;
+    return (size_t)(at - out);
 }

@@ -97,29 +97,6 @@ struct slice mc_meta_key(const struct mc_meta *meta, char *out)
     return slice_of(out, decode(meta->key, out));
 }
 
-size_t mc_base64_write(struct slice bytes, char *out)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *at = out;
-
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t here = bytes.len - i;
-        uint32_t group = (uint32_t)(unsigned char)bytes.data[i] << 16;
-
-        if (here > 1)
-            group |= (uint32_t)(unsigned char)bytes.data[i + 1] << 8;
-        if (here > 2)
-            group |= (unsigned char)bytes.data[i + 2];
-        at[0] = alphabet[group >> 18];
-        at[1] = alphabet[group >> 12 & 63];
-        at[2] = here > 1 ? alphabet[group >> 6 & 63] : '=';
-        at[3] = here > 2 ? alphabet[group & 63] : '=';
-        at += 4;
-    }
-    return (size_t)(at - out);
-}
-
 /* -- Numbers ----------------------------------------------------------------------------------- */
 
 static bool is_space(char c)
@@ -267,7 +244,7 @@ struct slice mc_meta_fault(enum mc_verb verb, const struct mc_meta *meta)
 }
 
 /* Everything on the line for the server but the client's flags, at its longest. */
-#define FIXED_MAX (2u + 1u + MC_BASE64_LENGTH(MC_KEY_MAX) + 11u + 2u + 2u + MC_META_MARK_LENGTH + 2u)
+#define FIXED_MAX (2u + 1u + BASE64_ENCODED(MC_KEY_MAX) + 11u + 2u + 2u + MC_META_MARK_LENGTH + 2u)
 #define FLAGS_LEN_MAX (MC_META_LINE_MAX - FIXED_MAX)
 
 /* -- Requests ---------------------------------------------------------------------------------- */
@@ -469,7 +446,7 @@ size_t mc_meta_write(enum mc_verb verb, const struct mc_meta *meta, struct slice
 
     *at++ = ' ';
     if (base64)
-        at += mc_base64_write(key, at);
+        at += base64_encode(key, at);
     else
         at = put(at, key);
     if (verb == MC_META_SET)

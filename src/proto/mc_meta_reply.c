@@ -126,10 +126,10 @@ enum mc_reply_verdict mc_meta_reply_parse(struct slice bytes, struct mc_meta_rep
 /* Is `text` the key in base64? */
 static bool encodes(struct slice text, struct slice wire)
 {
-    char encoded[MC_BASE64_LENGTH(MC_KEY_MAX)];
+    char encoded[BASE64_ENCODED(MC_KEY_MAX)];
 
     return wire.len <= MC_KEY_MAX &&
-           slice_equal(text, slice_of(encoded, mc_base64_write(wire, encoded)));
+           slice_equal(text, slice_of(encoded, base64_encode(wire, encoded)));
 }
 
 enum mc_reply_verdict mc_meta_debug_parse(struct slice bytes, struct slice wire,
@@ -196,7 +196,7 @@ static char *put_key(char *at, const struct mc_meta_echo *echo)
     at = put(at, SLICE(" k"));
     if (!echo->base64)
         return put(at, echo->key);
-    at += mc_base64_write(echo->key, at);
+    at += base64_encode(echo->key, at);
     return put(at, SLICE(" b"));
 }
 
@@ -221,7 +221,7 @@ static size_t write_debug(const struct mc_meta_reply *reply, const struct mc_met
     char *at = put(out, SLICE("ME "));
 
     if (echo->base64)
-        at += mc_base64_write(echo->key, at);
+        at += base64_encode(echo->key, at);
     else
         at = put(at, echo->key);
     while (slice_next_word(&rest, &word)) {

@@ -159,7 +159,7 @@ bool mc_meta_compose_delete(struct mc_connection *connection, struct mc_op *op,
     static const struct mc_meta deletion = { .marked = true };
     char line[MC_META_LINE_MAX];
     /* A key that does not fit in base64 came in a text line, and goes as it is. */
-    bool base64 = !place->hashed && MC_BASE64_LENGTH(place->wire_len) <= KEY_MAX;
+    bool base64 = !place->hashed && BASE64_ENCODED(place->wire_len) <= KEY_MAX;
 
     op->verb = MC_META_DELETE;
     if (!take_note(op, place, key, &deletion))
@@ -381,7 +381,7 @@ static enum mc_step judge(struct mc_client *client, struct command *command)
         return refuse_key(client, command, verdict);
     /* A key that does not fit in base64 is text, or a digest. */
     command->base64 = meta->base64 && !command->place.hashed &&
-                      MC_BASE64_LENGTH(command->place.wire_len) <= KEY_MAX;
+                      BASE64_ENCODED(command->place.wire_len) <= KEY_MAX;
     ensure(command->base64 || !meta->base64 || command->place.hashed ||
            keyspace_is_text(command->key));
     command->too_large = set && meta->value_len > mc_view_config(client->view)->max_value;

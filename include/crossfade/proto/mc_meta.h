@@ -18,12 +18,11 @@
 #ifndef CROSSFADE_PROTO_MC_META_H
 #define CROSSFADE_PROTO_MC_META_H
 
+#include "crossfade/base/base64.h"
 #include "crossfade/proto/mc_request.h"
 
 /* A base64 key is at most MC_KEY_MAX characters, so its bytes are at most that many. */
 #define MC_META_DECODED_MAX (MC_KEY_MAX / 4u * 3u)
-/* Characters that so many bytes take in base64. */
-#define MC_BASE64_LENGTH(bytes) (((bytes) + 2u) / 3u * 4u)
 /* The longest line that goes to a server: memcached closes a connection on which it sees no newline for 2,048
  * bytes, and with it the requests of others. What would make a longer one is refused. */
 #define MC_META_LINE_MAX 2000u
@@ -82,9 +81,6 @@ struct slice mc_meta_fault(enum mc_verb verb, const struct mc_meta *meta);
  * memcached is (foreign characters are skipped); otherwise the key itself. Never empty after mc_meta_parse.
  */
 struct slice mc_meta_key(const struct mc_meta *meta, char *out);
-
-/* Writes MC_BASE64_LENGTH(bytes.len) characters, padded; returns how many. */
-size_t mc_base64_write(struct slice bytes, char *out);
 
 /* Writes the letters of the flags, in their order, to out[MC_META_FLAGS_MAX]; returns how many. Only with k or O do
  * they matter to a reply: none otherwise. */

@@ -70,7 +70,7 @@ struct mc_meta_echo {
 bool mc_meta_reply_quiet(enum mc_verb verb, const struct mc_meta_echo *echo, enum mc_meta_code code);
 
 /* The longest head that is written: the reply's own line, or the one of a miss, and the client's words. */
-#define MC_META_HEAD_MAX (MC_REPLY_LINE_MAX + MC_BASE64_LENGTH(MC_KEY_MAX) + 64u)
+#define MC_META_HEAD_MAX (MC_REPLY_LINE_MAX + BASE64_ENCODED(MC_KEY_MAX) + 64u)
 
 /* The head for the client, with line end, to out[MC_META_HEAD_MAX]; returns its length. `surplus`: of an ME
  * the bytes that the server's key is longer than the client's own, which do not count. */
