@@ -11,6 +11,7 @@ from test_hostile_servers import CLOSE, Fake
 LONG = b"l" * 245            # a digest under the prefix of py3
 BINARY = b"a b\r\nmg n v\x00"  # no text line can hold it
 TIGHT = b"t" * 182 + b" \n"    # in base64 it fits into 250 characters alone, and not behind a prefix
+PATIENT = {"connect": "1s", "request": "8s"}  # nothing here waits for them
 UNSUPPORTED = rb"SERVER_ERROR memcached server [^ ]+ does not speak the meta protocol\r\n"
 
 
@@ -262,6 +263,8 @@ class Values(Meta):
 
 
 class Failures(Meta):
+    CHANGES = {"timeouts": PATIENT}
+
     def test_a_server_that_is_down_is_a_miss_to_reads_and_an_error_to_the_rest(self):
         self.servers[0].kill()
         self.py3.send(b"mg k\r\nmn\r\n").until(b"MN\r\n")
@@ -305,7 +308,7 @@ class Old(harness.Test):
         super().setUp()
         self.server = Fake()
         self.addCleanup(self.server.close)
-        self.crossfade = self.daemon(harness.cache_config(self.server))
+        self.crossfade = self.daemon(harness.cache_config(self.server, timeouts=PATIENT))
         self.py3 = self.crossfade.wire("py3")
         self.lines = []
 
