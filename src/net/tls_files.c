@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* The system's own bundle of authorities has about 220 KB. */
-#define FILE_MAX ((size_t)4 * 1024 * 1024)
+#define FILE_MAX (4 * 1024 * 1024)
 
 struct bytes {
     char *data;
@@ -100,12 +100,13 @@ void tls_context_look(const struct tls_context *context, tls_report report, void
     }
 }
 
-static bool read_all(int fd, struct bytes *bytes)
+/* At most `room` bytes. */
+static bool read_all(int fd, struct bytes *bytes, size_t room)
 {
     ssize_t got = 1;
 
-    while (got > 0 && bytes->len < FILE_MAX) {
-        got = read(fd, bytes->data + bytes->len, FILE_MAX - bytes->len);
+    while (got > 0 && bytes->len < room) {
+        got = read(fd, bytes->data + bytes->len, room - bytes->len);
         if (got < 0 && errno == EINTR)
             got = 1;
         else if (got > 0)
@@ -127,6 +128,7 @@ static bool bytes_read(struct bytes *bytes, struct tls_file *file, const char *p
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat found;
+    size_t room = 0;
     bool is_file;
     bool done;
 
@@ -136,16 +138,21 @@ static bool bytes_read(struct bytes *bytes, struct tls_file *file, const char *p
         return false;
     }
     is_file = fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
-    bytes->data = is_file ? malloc(FILE_MAX) : NULL;
-    done = bytes->data != NULL && read_all(fd, bytes);
+    if (is_file && found.st_size <= FILE_MAX) {
+        room = (size_t)found.st_size + 1; /* the one byte shows that it has grown meanwhile */
+        bytes->data = malloc(room);
+    }
+    done = bytes->data != NULL && read_all(fd, bytes, room);
     if (!is_file)
         tls_fault(reporter, key, "%s is no file", path);
+    else if (room == 0)
+        tls_fault(reporter, key, "%s is larger than %d bytes", path, FILE_MAX);
     else if (!done)
         tls_fault(reporter, key, "%s cannot be read: %s", path, strerror(errno));
-    else if (bytes->len == FILE_MAX)
-        tls_fault(reporter, key, "%s is larger than %zu bytes", path, FILE_MAX - 1);
+    else if (bytes->len == room)
+        tls_fault(reporter, key, "%s has changed while it was read; try again", path);
     (void)close(fd);
-    if (!done || bytes->len == FILE_MAX) {
+    if (!done || bytes->len == room) {
         bytes_free(bytes);
         return false;
     }

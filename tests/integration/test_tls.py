@@ -282,14 +282,16 @@ class Reloading(Secure):
         before = self.secure(daemon)
         with open(self.server.certificate, "w") as file:
             file.write("nothing\n")
-        said = subprocess.run([harness.program("crossfadectl"), "--socket",
-                               os.path.join(self.folder, "control.sock"), "reload"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=harness.WAIT)
-        self.assertNotEqual(said.returncode, 0)
-        self.assertRegex(said.stdout.decode(),
-                         r"not reloaded: .*crossfade.yaml:\d+:\d+: cache.listen\[2\].tls.certificate "
-                         + self.server.certificate + " holds no certificate in PEM form")
+        for options in [], ["--check"]:
+            said = subprocess.run([harness.program("crossfadectl"), "--socket",
+                                   os.path.join(self.folder, "control.sock"), "reload"] + options,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=harness.WAIT)
+            self.assertNotEqual(said.returncode, 0)
+            self.assertRegex(said.stdout.decode(),
+                             r"crossfade.yaml:\d+:\d+: cache.listen\[2\].tls.certificate "
+                             + self.server.certificate + " holds no certificate in PEM form")
+        self.assertIn(b"not reloaded: ", daemon.log())
         after = self.secure(daemon)
         self.assertEqual(self.serial(before), self.serial(after))
         self.answers(after)
@@ -414,6 +416,13 @@ class Files(Secure):
         self.assertIn("FILE:8:22: cache.listen[0].tls.certificate /nonexistent/c.pem cannot be read: "
                       "No such file or directory\n", text)
         self.assertIn("FILE:10:20: cache.listen[0].tls.client_ca %s is no file\n" % self.folder, text)
+        huge, empty = os.path.join(self.folder, "huge"), os.path.join(self.folder, "empty")
+        with open(huge, "w") as file:
+            file.truncate(5 << 20)
+        open(empty, "w").close()
+        text = self.check(self.tls(certificate=huge, client_ca=empty), 1)
+        self.assertIn("%s is larger than 4194304 bytes\n" % huge, text)
+        self.assertIn("%s holds no certificate in PEM form\n" % empty, text)
 
     def test_files_that_hold_something_else(self):
         self.assertIn("FILE:9:14: cache.listen[0].tls.key %s holds no private key in PEM form\n"
