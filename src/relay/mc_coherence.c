@@ -7,7 +7,8 @@ bool mc_has_others(const struct mc_client *client, const struct key_place *place
     const unsigned *others;
 
     return place->scope == SCOPE_ISOLATED && place->coherence != COHERENCE_NONE &&
-           keyspace_others(mc_client_plan(client)->keyspace, client->arm, &others) > 0;
+           (client->view != client->plane->view ||
+            keyspace_others(mc_client_plan(client)->keyspace, client->arm, &others) > 0);
 }
 
 bool mc_tracks_misses(const struct mc_client *client, const struct key_place *place)
@@ -79,18 +80,6 @@ static bool add_companions(const struct keyspace *keyspace, unsigned arm,
     return true;
 }
 
-void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
-                          struct mc_op *op, const struct key_place *place, enum mc_verb verb,
-                          struct slice key)
-{
-    if (!mc_is_mutation(client, place, verb, mc_op_wire(op)))
-        return;
-    if (connection->dedicated)
-        op->flags |= MC_OP_TELL;
-    else if (!add_companions(mc_client_plan(client)->keyspace, client->arm, connection, op, key))
-        mc_connection_fail(connection, "the other versions could not be told", false);
-}
-
 /* The arm that asked, in that plan; -1: it has gone since. */
 static int arm_of(const struct mc_op *op, const struct plan *plan)
 {
@@ -103,10 +92,37 @@ static int arm_of(const struct mc_op *op, const struct plan *plan)
     return -1;
 }
 
-/* Its client may be gone; the others have to be told all the same, by the plan of now. */
-static bool tell(struct mc_connection *connection, struct mc_op *op, const struct mc_view *view)
+/*
+ * In each namespace of the plan of now but the arm's own. A client whose arm is gone has its old plan, and by
+ * that it would tell generations of before, and not the arms that came since.
+ */
+static bool tell_all(struct mc_connection *connection, struct mc_op *op, struct slice key)
 {
+    const struct mc_view *view = op->plane->view != NULL ? op->plane->view : op->client->view;
     const struct plan *plan = view->pin->snapshot->plan;
+    int arm = arm_of(op, plan);
+
+    return (arm >= 0 || add_companion(plan->keyspace, 0, connection, op, key)) &&
+           add_companions(plan->keyspace, arm >= 0 ? (unsigned)arm : 0, connection, op, key);
+}
+
+void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
+                          struct mc_op *op, const struct key_place *place, enum mc_verb verb,
+                          struct slice key)
+{
+    if (!mc_is_mutation(client, place, verb, mc_op_wire(op)))
+        return;
+    if (connection->dedicated)
+        op->flags |= MC_OP_TELL;
+    else if (client->view == client->plane->view
+                 ? !add_companions(mc_client_plan(client)->keyspace, client->arm, connection, op, key)
+                 : !tell_all(connection, op, key))
+        mc_connection_fail(connection, "the other versions could not be told", false);
+}
+
+/* Its client may be gone; the others have to be told all the same. */
+static bool tell(struct mc_connection *connection, struct mc_op *op)
+{
     struct slice wire = mc_op_wire(op);
     struct slice key = op->original != NULL
                            ? slice_of(op->original->data, op->original->used)
@@ -114,19 +130,14 @@ static bool tell(struct mc_connection *connection, struct mc_op *op, const struc
     unsigned affinity = op->client != NULL ? op->client->affinity : 0;
     struct mc_connection *shared =
         mc_server_shared(connection->server, connection->dialect, affinity);
-    int arm = arm_of(op, plan);
 
-    return shared != NULL &&
-           (arm >= 0 || add_companion(plan->keyspace, 0, shared, op, key)) &&
-           add_companions(plan->keyspace, arm >= 0 ? (unsigned)arm : 0, shared, op, key);
+    return shared != NULL && tell_all(shared, op, key);
 }
 
 void mc_tell_others(struct mc_connection *connection, struct mc_op *op)
 {
-    const struct mc_view *view = op->client != NULL ? op->client->view : op->plane->view;
-
     op->flags &= (uint16_t)~MC_OP_TELL;
-    if (view == NULL || !tell(connection, op, view))
+    if ((op->client == NULL && op->plane->view == NULL) || !tell(connection, op))
         mc_op_untold(op, "no connection to its memcached server");
 }
 

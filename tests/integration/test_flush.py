@@ -21,6 +21,31 @@ class Flush(harness.Test):
         self.running = self.daemon(config(self.server, **cache))
         return self.running
 
+    def test_g2_who_stays_of_a_removed_arm_tells_the_generations_of_now(self):
+        server = self.memcached()
+        source = harness.cache_config(server)
+        source["process"]["workers"] = 1
+        source["arms"].append({"name": "old", "namespace": "old"})
+        source["cache"]["listen"].append({"address": "127.0.0.1:@old@", "arm": "old"})
+        daemon = self.daemon(source)
+        stays = daemon.wire("old").talk(b"get other\r\n", b"END\r\n")
+        del source["arms"][-1], source["cache"]["listen"][-1]
+        source["arms"].append({"name": "new", "namespace": "new"})
+        source["cache"]["listen"].append({"address": "127.0.0.1:@new@", "arm": "new"})
+        daemon.write(source)
+        daemon.ctl("reload")
+        daemon.ctl("flush", "py3")
+        large = b"x" * 100000
+        for change, answer in ((b"delete k\r\n", b"NOT_FOUND\r\n"),
+                               (b"set k 0 0 1\r\ny\r\n", b"STORED\r\n"),
+                               (b"set k 0 0 100000\r\n%s\r\n" % large, b"STORED\r\n")):
+            for arm in ("py2", "py3", "new"):
+                wire = daemon.wire(arm)
+                wire.talk(b"add k 0 0 1\r\nx\r\n", b"STORED\r\n")
+            stays.talk(change, answer)
+            for arm in ("py2", "py3", "new"):
+                self.assertEqual(b"END\r\n", daemon.wire(arm).send(b"get k\r\n").line(), (arm, change))
+
     def test_g9_flush_all_hurts_only_its_own_arm(self):
         daemon = self.start()
         py2, py3 = daemon.wire("py2"), daemon.wire("py3")
