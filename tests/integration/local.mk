@@ -38,6 +38,7 @@ EXTRA_DIST += \
     tests/integration/test_hostile_servers.py \
     tests/integration/test_meta.py \
     tests/integration/test_metrics.py \
+    tests/integration/test_names.py \
     tests/integration/test_slow_clients.py \
     tests/integration/test_placement.py \
     tests/integration/test_lookups.py \

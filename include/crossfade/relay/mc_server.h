@@ -168,8 +168,8 @@ bool mc_server_idle(const struct mc_server *server);
 void mc_server_tick(struct mc_server *server, uint64_t now);
 
 /*
- * The connection of that dialect for the requests of one client (the same `affinity` always gets the same one, so that
- * its requests stay in order). NULL: it takes no request now; mc_server_refusal says why.
+ * The connection of that dialect for the requests of one client (the same `affinity` always gets the
+ * same one, so that its requests stay in order). NULL: it takes no request now; mc_server_refusal says why.
  */
 struct mc_connection *mc_server_connection(struct mc_server *server,
                                            const struct mc_dialect *dialect, unsigned affinity);

@@ -3,6 +3,7 @@ TESTS += tests/unit/test_net
 tests_unit_test_net_SOURCES = \
     tests/unit/net/identity.c \
     tests/unit/net/identity.h \
+    tests/unit/net/test_address.c \
     tests/unit/net/test_listener.c \
     tests/unit/net/test_loop.c \
     tests/unit/net/test_peer.c \
