@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <openssl/x509.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -351,6 +352,8 @@ void tls_load_ca(struct tls_context *context, const char *path, const char *key,
         (void)snprintf(what, sizeof(what), "certificate number %u in it", count);
         if (is_ours) /* the system's are looked after by the distribution */
             check_dates(authority, what, path, key, reporter);
+        /* Its extensions are decoded when they are first wanted: here, and not by two workers at once. */
+        (void)X509_check_purpose(authority, -1, 0);
         taken = X509_STORE_add_cert(store, authority) == 1 &&
                 (!context->server || SSL_CTX_add_client_CA(context->ssl, authority) == 1);
         X509_free(authority);
