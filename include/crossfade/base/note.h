@@ -1,6 +1,8 @@
 /*
  * A short text with its time that one thread writes now and then and any thread may read: what last went
- * wrong with a server, for `show servers`. No lock: a reader that meets a writer reads again.
+ * wrong with a server, for `show servers`. No lock: the writer fills the place that is not shown and then
+ * shows it, so a reader has to read again only if two notes were written meanwhile, and never waits
+ * for a writer that the system has put aside.
  */
 #ifndef CROSSFADE_BASE_NOTE_H
 #define CROSSFADE_BASE_NOTE_H
@@ -12,9 +14,11 @@
 #define NOTE_TEXT 128u /* with the NUL; longer texts are cut */
 
 struct note {
-    _Atomic uint64_t version; /* odd while it is written */
-    _Atomic uint64_t time;    /* wall clock, microseconds; 0: nothing was noted */
-    _Atomic uint64_t words[NOTE_TEXT / sizeof(uint64_t)];
+    _Atomic uint64_t version; /* the place that is shown is its lowest bit */
+    struct {
+        _Atomic uint64_t time; /* wall clock, microseconds; 0: nothing was noted */
+        _Atomic uint64_t words[NOTE_TEXT / sizeof(uint64_t)];
+    } places[2];
 };
 
 /* One thread. */

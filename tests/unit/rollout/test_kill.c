@@ -18,6 +18,7 @@
 
 #define ROUNDS_MAX 400
 #define TIME_MAX SECONDS(3)
+#define LINES_MIN 51
 
 struct told {
     struct rollout_status status; /* after the last answer */
@@ -119,9 +120,11 @@ Test(kill, the_state_after_kill_9_is_the_answered_one_or_the_one_in_flight, .tim
     uint64_t until = clock_now() + TIME_MAX;
     unsigned seed = 20261125;
     int in_flight = 0, rounds = 0;
+    uint64_t generation = 0;
 
     bed_make(&bed);
-    while (rounds < ROUNDS_MAX && clock_now() < until) {
+    /* On a machine that is busy few children get far: it goes on until some have. */
+    while ((rounds < ROUNDS_MAX && clock_now() < until) || generation < LINES_MIN) {
         int ends[2];
         struct told last;
         struct timespec nap = { .tv_nsec = (long)random_below(&seed, 8000000) };
@@ -156,19 +159,20 @@ Test(kill, the_state_after_kill_9_is_the_answered_one_or_the_one_in_flight, .tim
                 cr_assert_eq(now->state, ROLLOUT_ABORTED);
             in_flight++;
         }
+        generation = now->generation;
         rollout_close(bed.rollout);
         bed.rollout = NULL;
         rounds++;
     }
     bed_open(&bed);
     json_t *lines = bed_audit(&bed);
-    json_int_t generation;
-    const json_t *stands = follow_chain(lines, &generation);
+    json_int_t last_line;
+    const json_t *stands = follow_chain(lines, &last_line);
     const struct rollout_status *now = rollout_status(bed.rollout);
-    cr_assert_eq((uint64_t)generation, now->generation);
+    cr_assert_eq((uint64_t)last_line, now->generation);
     cr_assert_str_eq(line_text(stands, "state"), rollout_state_name(now->state));
     cr_assert_str_eq(line_text(stands, "stage"), now->stage_name);
-    cr_assert_gt(json_array_size(lines), 50);
+    cr_assert_geq(json_array_size(lines), LINES_MIN);
     cr_log_info("%d rounds, %d in flight, %zu lines", rounds, in_flight, json_array_size(lines));
     json_decref(lines);
     bed_remove(&bed);
