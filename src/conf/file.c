@@ -2,17 +2,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool file_read(const char *path, char *text, size_t *len)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat found;
     ssize_t got = 1;
     int error;
 
     *len = 0;
     if (fd < 0)
         return false;
+    /* A pipe would have the daemon wait for who writes to it. */
+    if (fstat(fd, &found) != 0 || !(S_ISREG(found.st_mode) || S_ISDIR(found.st_mode))) {
+        close(fd);
+        errno = ENOTSUP;
+        return false;
+    }
     while (got > 0 && *len < FILE_MAX + 1) {
         got = read(fd, text + *len, FILE_MAX + 1 - *len);
         if (got < 0 && errno == EINTR)

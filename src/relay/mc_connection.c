@@ -368,7 +368,7 @@ static void flush_output(struct mc_connection *connection)
     char why[160];
 
     if (connection->batch_last != NULL)
-        mc_connection_close_batch(connection);
+        (void)mc_connection_close_batch(connection); /* or it is closed now */
     if (connection->state != MC_READY && connection->state != MC_PROBING)
         return;
     before = connection->output.len;

@@ -136,8 +136,8 @@ _Static_assert(_Alignof(struct mc_meta_note) == 1, "it is put where there is roo
 /* The line goes into the connection's output, which takes the operation over. */
 static bool compose(struct mc_connection *connection, struct mc_op *op, struct slice line)
 {
-    mc_connection_close_batch(connection);
-    if (!buffer_append_copy(&connection->output, &connection->server->plane->worker->buffers,
+    if (!mc_connection_close_batch(connection) ||
+        !buffer_append_copy(&connection->output, &connection->server->plane->worker->buffers,
                             line.data, line.len))
         return false;
     mc_connection_enqueue(connection, op);

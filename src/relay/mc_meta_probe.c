@@ -17,8 +17,8 @@ static bool ask(struct mc_connection *connection)
     if (op == NULL)
         return false;
     op->flags |= MC_OP_PROBE;
-    mc_connection_close_batch(connection);
-    if (!buffer_append_static(&connection->output, &plane->worker->buffers, question.data,
+    if (!mc_connection_close_batch(connection) ||
+        !buffer_append_static(&connection->output, &plane->worker->buffers, question.data,
                               question.len)) {
         mc_op_free(op);
         return false;

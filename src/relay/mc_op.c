@@ -191,9 +191,12 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
 
 void mc_op_fail_here(struct mc_op *op, const struct mc_server *server)
 {
-    char reason[200];
+    char reason[200] = "";
 
-    mc_op_part_failed(op, mc_server_refusal(server, op->client->dialect, reason, sizeof(reason)));
+    /* The client is gone if the connection failed in the middle of a value of its. */
+    if (op->client != NULL)
+        (void)mc_server_refusal(server, op->client->dialect, reason, sizeof(reason));
+    mc_op_part_failed(op, reason);
 }
 
 void mc_op_orphan(struct mc_op *op)

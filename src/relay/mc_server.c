@@ -62,27 +62,55 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
     return server;
 }
 
+/* Where a way leads to, as an index into other addresses; -1: not among them. */
+static int find_way(const struct mc_server *server, unsigned way, const struct addresses *among)
+{
+    return addresses_find(among, &server->addresses.all[way]);
+}
+
+/* Everything that is open to it goes to one of these addresses. */
+static bool keeps_ways(const struct mc_server *server, const struct addresses *addresses)
+{
+    const struct mc_connection *upload;
+
+    if (server->addresses.count == 0)
+        return true;
+    for (unsigned i = 0; i < server->connection_count; i++)
+        if (server->connections[i].state != MC_CLOSED &&
+            find_way(server, server->connections[i].way, addresses) < 0)
+            return false;
+    LIST_FOREACH(upload, &server->uploads, upload)
+    if (find_way(server, upload->way, addresses) < 0)
+        return false;
+    return find_way(server, server->way, addresses) >= 0;
+}
+
 bool mc_server_is(const struct mc_server *server, const struct plan_backend *backend,
                   const struct config_cache *config)
 {
     return strcmp(server->name, backend->config->endpoint.text) == 0 &&
            server->per_dialect == config->connections_per_server &&
            server->tls == server->plane->worker->current->snapshot->plan->tls->servers &&
-           (server->addresses.count == 0 ||
-            addresses_find(&backend->addresses, &server->addresses.all[server->way]) >= 0);
+           keeps_ways(server, &backend->addresses);
 }
 
-/* Its connections stay, as they go to one of these addresses. */
+/* Its connections stay, as they go to some of these addresses (keeps_ways). */
 static void place(struct mc_server *server, const struct addresses *addresses)
 {
-    unsigned way = 0;
+    struct mc_connection *upload;
 
     if (addresses_same(&server->addresses, addresses))
         return;
-    if (server->addresses.count > 0)
-        way = (unsigned)addresses_find(addresses, &server->addresses.all[server->way]);
+    if (server->addresses.count > 0) {
+        for (unsigned i = 0; i < server->connection_count; i++)
+            if (server->connections[i].state != MC_CLOSED)
+                server->connections[i].way =
+                    (unsigned)find_way(server, server->connections[i].way, addresses);
+        LIST_FOREACH(upload, &server->uploads, upload)
+        upload->way = (unsigned)find_way(server, upload->way, addresses);
+        server->way = (unsigned)find_way(server, server->way, addresses);
+    }
     server->addresses = *addresses;
-    server->way = way;
     server->untried = addresses->count > 0 ? addresses->count - 1 : 0;
     for (unsigned i = 0; i < MC_DIALECTS; i++)
         server->trust[i].retry_at = 0; /* there is something new to try */

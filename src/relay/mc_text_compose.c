@@ -19,13 +19,13 @@ static struct worker *worker_of(const struct mc_connection *connection)
     return connection->server->plane->worker;
 }
 
-void mc_connection_close_batch(struct mc_connection *connection)
+bool mc_connection_close_batch(struct mc_connection *connection)
 {
     struct buffer_pool *pool = &worker_of(connection)->buffers;
     bool ok;
 
     if (connection->batch_last == NULL)
-        return;
+        return true;
     connection->batch_last->flags |= MC_OP_BATCH_END;
     connection->batch_last = NULL;
     if (connection->room_left >= 2) {
@@ -36,6 +36,7 @@ void mc_connection_close_batch(struct mc_connection *connection)
     }
     if (!ok)
         mc_connection_fail(connection, "out of memory", false);
+    return ok;
 }
 
 /*
@@ -110,8 +111,9 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
 
     if (connection->batch_last != NULL &&
         (connection->batch_id != batch_id || connection->batch_keys >= BATCH_KEYS ||
-         connection->batch_bytes + place->wire_len + 3 > limit))
-        mc_connection_close_batch(connection);
+         connection->batch_bytes + place->wire_len + 3 > limit) &&
+        !mc_connection_close_batch(connection))
+        return false;
     ensure(exptime.len + 8 < HEAD_MAX);
     if (connection->batch_last != NULL && !make_room(connection, needed))
         return false;
@@ -151,7 +153,8 @@ bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
     char *begin;
     char *at;
 
-    mc_connection_close_batch(connection);
+    if (!mc_connection_close_batch(connection))
+        return false;
     chunk = buffer_pool_append_chunk(pool, len);
     if (chunk == NULL || !mc_op_keep_key(op, place, key))
         return false;

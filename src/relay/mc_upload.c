@@ -15,14 +15,6 @@
 /* An upload connection that nobody uses is closed after this. */
 #define UPLOAD_IDLE SECONDS(10)
 
-void mc_upload_leave_line(struct mc_client *client)
-{
-    if (client->upload_line == NULL)
-        return;
-    TAILQ_REMOVE(&client->upload_line->upload_line, client, upload_turn);
-    client->upload_line = NULL;
-}
-
 /* Who is first in the line has a look whether it is its turn. */
 static void wake_first(struct mc_server *server)
 {
@@ -30,6 +22,17 @@ static void wake_first(struct mc_server *server)
 
     if (first != NULL && server->upload_count < MC_UPLOADS_MAX)
         mc_client_wake(first);
+}
+
+void mc_upload_leave_line(struct mc_client *client)
+{
+    struct mc_server *server = client->upload_line;
+
+    if (server == NULL)
+        return;
+    TAILQ_REMOVE(&server->upload_line, client, upload_turn);
+    client->upload_line = NULL;
+    wake_first(server);
 }
 
 static bool is_its_turn(const struct mc_server *server, const struct mc_client *client)

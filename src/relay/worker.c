@@ -96,7 +96,10 @@ bool worker_adopt(struct worker *worker, struct snapshot *snapshot)
         (worker->mc != NULL && !mc_plane_adopt(worker->mc)) ||
         (worker->http != NULL && !http_plane_adopt(worker->http))) {
         worker->current = before;
-        free(pin);
+        if (--pin->pins == 0)
+            free(pin);
+        else
+            (void)snapshot_ref(snapshot); /* the one plane has it, and goes on with it */
         return false;
     }
     if (before != NULL)

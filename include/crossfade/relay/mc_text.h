@@ -44,8 +44,9 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
 bool mc_connection_line(struct mc_connection *connection, struct mc_op *op,
                         const struct key_place *place, struct slice key,
                         struct slice tail) MUST_CHECK;
-/* The get that is being composed takes no more keys; its line ends. */
-void mc_connection_close_batch(struct mc_connection *connection);
+/* The get that is being composed takes no more keys; its line ends. False: without memory for that the
+ * connection has failed, and with it all that was composed. */
+bool mc_connection_close_batch(struct mc_connection *connection);
 #define MC_BATCH_GET 1u
 #define MC_BATCH_GETS 2u
 #define MC_BATCH_FIRST_FREE 3u
