@@ -4,7 +4,7 @@
 packages_build="autoconf automake gcc libc6-dev libcrypt-dev make pkg-config xz-utils libevent-dev libssl-dev
     libmemcached-dev libyaml-dev libjansson-dev"
 packages_demo="memcached python3 python3-memcache python3-six util-linux"
-packages_tests="git openssl clang libclang-rt-dev libcriterion-dev libmemcached-tools sasl2-bin
+packages_tests="git openssl clang clang-format libclang-rt-dev libcriterion-dev libmemcached-tools sasl2-bin
     python3-pymemcache python3-pylibmc python3-binary-memcached python3-django procps
     php-cli php-memcached ruby ruby-dalli libcache-memcached-fast-perl libcache-memcached-perl"
 

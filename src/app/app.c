@@ -165,8 +165,9 @@ static bool host_drain(void *context, const char *by, const char *server, bool d
 }
 
 /*
- * What OpenSSL held for connections that are gone stays with malloc. After a burst it goes back to the
- * system; that takes some milliseconds, for which handshakes wait, and is therefore not done more often.
+ * What OpenSSL held for connections that are gone stays with malloc. After a burst it goes back to
+ * the system; that takes some milliseconds, for which handshakes wait, and is therefore not done
+ * more often.
  */
 static void give_memory_back(struct app *app)
 {

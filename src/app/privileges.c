@@ -50,7 +50,8 @@ void privileges_make_folders(const struct config *config)
     for (size_t i = 0; i < config->control.socket_count; i++) {
         const char *path = config->control.sockets[i].path;
         const char *slash = strrchr(path, '/');
-        char *folder = slash != NULL && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
+        char *folder =
+            slash != NULL && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
         if (folder != NULL)
             make_folder(folder, 0755, uid, gid);
         free(folder);

@@ -121,8 +121,7 @@ static void work_on(struct resolver *resolver, struct name *name)
     endpoint.text = answer.name;
     endpoint.host = host;
     (void)pthread_mutex_unlock(&resolver->mutex);
-    answer.ok =
-        addresses_resolve(&endpoint, &answer.addresses, answer.error, sizeof(answer.error));
+    answer.ok = addresses_resolve(&endpoint, &answer.addresses, answer.error, sizeof(answer.error));
     (void)pthread_mutex_lock(&resolver->mutex);
     /* The names may be others by now. */
     name = find(resolver, answer.name);
@@ -199,7 +198,8 @@ void resolver_destroy(struct resolver *resolver)
         continue;
     done = resolver->done;
     if (!done) {
-        /* It hangs in a look-up, and frees what is left if it comes back before the process ends. */
+        /* It hangs in a look-up, and frees what is left if it comes back before the process ends.
+         */
         resolver->left = true;
         (void)pthread_detach(resolver->thread);
     }

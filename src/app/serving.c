@@ -155,8 +155,8 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
     if (delay > GENERATIONS_DELAY_MAX)
         delay = GENERATIONS_DELAY_MAX;
     done = delay == 0 ? generations_raise(app->generations, arm, why, sizeof(why))
-                      : generations_schedule(app->generations, arm,
-                                             clock_wall() + SECONDS(delay), why, sizeof(why));
+                      : generations_schedule(app->generations, arm, clock_wall() + SECONDS(delay),
+                                             why, sizeof(why));
     if (!done) {
         (void)snprintf(text, text_size, "not flushed: %s", why);
         log_error("flush of %s: %s", arm, why);
@@ -168,7 +168,8 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
         wait_for_due(app);
         return true;
     }
-    (void)snprintf(text, text_size, "%s is flushed: none of its entries from before is served", arm);
+    (void)snprintf(text, text_size, "%s is flushed: none of its entries from before is served",
+                   arm);
     log_info("flush: %s", text);
     return publish_generations(app);
 }
@@ -302,8 +303,8 @@ static void say_tls(void *context, bool fault, unsigned line, unsigned column, c
 {
     struct tls_check *check = context;
 
-    say(check->report, "%s:%u:%u: %s%s %s\n", check->file, line, column, fault ? "" : "warning: ",
-        path, text);
+    say(check->report, "%s:%u:%u: %s%s %s\n", check->file, line, column,
+        fault ? "" : "warning: ", path, text);
 }
 
 /* The files for TLS, without anything of it being used. */

@@ -22,8 +22,8 @@ void serving_watch_names(struct app *app)
     for (size_t a = 0; endpoints != NULL && a < config->arm_count; a++)
         for (size_t i = 0; i < config->arms[a].backend_count; i++)
             endpoints[count++] = &config->arms[a].backends[i].endpoint;
-    if (endpoints == NULL || !resolver_watch(app->resolver, endpoints, count,
-                                             config->process.resolve_interval))
+    if (endpoints == NULL ||
+        !resolver_watch(app->resolver, endpoints, count, config->process.resolve_interval))
         log_error("out of memory: names are not looked up again until the next reload");
     free(endpoints);
 }
@@ -79,10 +79,9 @@ static bool is_news(const struct app *app, const struct resolver_answer *answer)
         return false;
     if (cell != NULL)
         counter_add(&cell->address_changes, 1);
-    log_info("%s is %s now%s%s", answer->name,
-             addresses_format(&answer->addresses, now, sizeof(now)),
-             before->count > 0 ? ", and no more " : "",
-             addresses_format(before, then, sizeof(then)));
+    log_info(
+        "%s is %s now%s%s", answer->name, addresses_format(&answer->addresses, now, sizeof(now)),
+        before->count > 0 ? ", and no more " : "", addresses_format(before, then, sizeof(then)));
     return true;
 }
 
@@ -123,8 +122,7 @@ bool serving_drain(struct app *app, const char *name, bool drain, char *text, si
         return false;
     }
     if (server->drained == drain) {
-        (void)snprintf(text, text_size, "%s is %s already", name,
-                       drain ? "drained" : "in service");
+        (void)snprintf(text, text_size, "%s is %s already", name, drain ? "drained" : "in service");
         return false;
     }
     plan = serving_copy(app);
@@ -140,10 +138,11 @@ bool serving_drain(struct app *app, const char *name, bool drain, char *text, si
     }
     waiting = sum(app, server, offsetof(struct mc_server_cell, waiting));
     if (drain)
-        (void)snprintf(text, text_size,
-                       "%s is drained: no request goes there any more; %llu under way. Reads of its "
-                       "keys are answered as while it is down, writes and deletes get SERVER_ERROR",
-                       name, (unsigned long long)waiting);
+        (void)snprintf(
+            text, text_size,
+            "%s is drained: no request goes there any more; %llu under way. Reads of its "
+            "keys are answered as while it is down, writes and deletes get SERVER_ERROR",
+            name, (unsigned long long)waiting);
     else
         (void)snprintf(text, text_size,
                        "%s is in service again, with what it held before the drain. Deletes that "

@@ -73,7 +73,8 @@ static void stop_accepting(struct worker_thread *thread)
     thread->accepting_count = 0;
 }
 
-/* Who comes now is refused, and goes to another daemon, rather than wait for one that is stopping. */
+/* Who comes now is refused, and goes to another daemon, rather than wait for one that is stopping.
+ */
 static void refuse_connections(struct worker_thread *thread)
 {
     for (size_t i = 0; i < thread->accepting_count; i++)
@@ -93,7 +94,8 @@ static bool accept_from(struct worker_thread *thread, const struct worker_order 
         fresh[i].thread = thread;
         fresh[i].plane = order->sockets[i].plane;
         fresh[i].index = order->sockets[i].index;
-        watch_init(&fresh[i].watch, thread->worker.base, order->sockets[i].fd, on_accept, &fresh[i]);
+        watch_init(&fresh[i].watch, thread->worker.base, order->sockets[i].fd, on_accept,
+                   &fresh[i]);
         thread->accepting_count++;
         if (!watch_set(&fresh[i].watch, true, false))
             return false;
@@ -366,7 +368,7 @@ bool worker_thread_ask_census(struct worker_thread *thread)
 const struct mc_census *worker_thread_census(const struct worker_thread *thread)
 {
     return atomic_load(&thread->census_given) == atomic_load(&thread->census_asked) ? thread->census
-                                                                                  : NULL;
+                                                                                    : NULL;
 }
 
 void worker_thread_forget_census(struct worker_thread *thread)

@@ -74,6 +74,7 @@ uint64_t cells_sum(const struct cells *cells, unsigned index, size_t offset)
 {
     uint64_t sum = 0;
     for (unsigned w = 0; w < cells->workers; w++)
-        sum += counter_get((const counter *)(const void *)((char *)cells_get(cells, index, w) + offset));
+        sum += counter_get(
+            (const counter *)(const void *)((char *)cells_get(cells, index, w) + offset));
     return sum;
 }

@@ -4,8 +4,8 @@
 #define SUB (1u << SUB_BITS)
 
 /*
- * Values below 8 have a bucket each; above, the position of the leading bit chooses the group and the
- * next three bits the bucket in it:  bucket = (exponent - 2) * 8 + mantissa.
+ * Values below 8 have a bucket each; above, the position of the leading bit chooses the group and
+ * the next three bits the bucket in it:  bucket = (exponent - 2) * 8 + mantissa.
  */
 static unsigned bucket_of(uint64_t value)
 {
@@ -15,7 +15,8 @@ static unsigned bucket_of(uint64_t value)
     if (value < SUB)
         return (unsigned)value;
     exponent = 63u - (unsigned)__builtin_clzll(value);
-    bucket = (exponent - SUB_BITS + 1) * SUB + (unsigned)((value >> (exponent - SUB_BITS)) & (SUB - 1));
+    bucket =
+        (exponent - SUB_BITS + 1) * SUB + (unsigned)((value >> (exponent - SUB_BITS)) & (SUB - 1));
     return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 

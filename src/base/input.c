@@ -1,8 +1,8 @@
 /*
  * The unparsed input of a connection: see the drawing in crossfade/base/buffer.h.
  *
- * An input's chunk is either the pool's read chunk, borrowed for the length of one handler (without a
- * reference of its own), or a private chunk that it owns.
+ * An input's chunk is either the pool's read chunk, borrowed for the length of one handler (without
+ * a reference of its own), or a private chunk that it owns.
  */
 #include "crossfade/base/buffer.h"
 
@@ -48,7 +48,8 @@ bool input_room(struct input *input, struct buffer_pool *pool, char **at, size_t
     struct chunk *chunk;
 
     if (before != NULL && (before->room > CHUNK_SMALL || left > CHUNK_SMALL / 2)) {
-        /* A chunk made to size: fill it. It has room, or input_keep would have made a larger one. */
+        /* A chunk made to size: fill it. It has room, or input_keep would have made a larger one.
+         */
         ensure(input->end < before->room);
         *at = before->data + input->end;
         *room = before->room - input->end;

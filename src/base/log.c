@@ -62,9 +62,9 @@ void log_write(enum log_level level, const char *format, ...)
 
     if (atomic_load_explicit(&as_json, memory_order_relaxed)) {
         /* Escapes of slice_escape are \xNN, which JSON does not know: written as \u00NN instead. */
-        size_t at = (size_t)snprintf(line, sizeof(line),
-                                     "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"", stamp,
-                                     level_names[level]);
+        size_t at =
+            (size_t)snprintf(line, sizeof(line), "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"",
+                             stamp, level_names[level]);
         for (const char *p = text; *p != '\0' && at + 10 < sizeof(line); p++) {
             unsigned char c = (unsigned char)*p;
             size_t width = slice_character(slice_of(p, strnlen(p, 4)));

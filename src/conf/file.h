@@ -12,8 +12,8 @@
 #define FILE_MAX ((size_t)1024 * 1024)
 
 /*
- * Reads up to FILE_MAX + 1 bytes into text[], so that whoever parses it sees that it is too long. False
- * with errno.
+ * Reads up to FILE_MAX + 1 bytes into text[], so that whoever parses it sees that it is too long.
+ * False with errno.
  */
 bool file_read(const char *path, char *text, size_t *len) MUST_CHECK;
 

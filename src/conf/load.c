@@ -96,8 +96,8 @@ static struct config *load(const char *name, const char *text, size_t len, bool 
     return NULL;
 }
 
-static struct config *load_bounded(const char *name, const char *text, size_t len,
-                                   bool with_files, struct config_faults *faults)
+static struct config *load_bounded(const char *name, const char *text, size_t len, bool with_files,
+                                   struct config_faults *faults)
 {
     struct config *config = NULL;
 

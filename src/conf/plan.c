@@ -10,11 +10,10 @@
 #define NAME_WIDTH 12
 #define TEXT_ROOM 128
 
-static const char *const reserved_keys[] = {
-    [RESERVED_KEYS_KEEP] = "kept, but for the arms' own namespaces",
-    [RESERVED_KEYS_HASH] = "hashed",
-    [RESERVED_KEYS_REFUSE] = "refused"
-};
+static const char *const reserved_keys[] = { [RESERVED_KEYS_KEEP] =
+                                                 "kept, but for the arms' own namespaces",
+                                             [RESERVED_KEYS_HASH] = "hashed",
+                                             [RESERVED_KEYS_REFUSE] = "refused" };
 static const char *const scopes[] = { [SCOPE_ISOLATED] = "isolated", [SCOPE_SHARED] = "shared" };
 static const char *const coherences[] = {
     [COHERENCE_NONE] = "none", [COHERENCE_FANOUT] = "fanout", [COHERENCE_EPOCH] = "epoch"
@@ -164,7 +163,8 @@ static void print_cache(const struct config *config, FILE *out)
         fprintf(out, "  login     as %s\n", cache->credentials->user);
     if (cache->server_tls.present)
         fprintf(out, "  to them   TLS, %s\n",
-                cache->server_tls.verify ? "verified" : "NOT VERIFIED: anybody could be in between");
+                cache->server_tls.verify ? "verified"
+                                         : "NOT VERIFIED: anybody could be in between");
     fprintf(out, "  spread    %s, %u connection%s to each server from each worker\n",
             distributions[cache->distribution], cache->connections_per_server,
             cache->connections_per_server == 1 ? "" : "s");

@@ -20,10 +20,10 @@ static const struct timeval accept_again = { .tv_sec = 1 };
 struct admin_http {
     struct event_base *base;
     const struct control_host *host;
-    struct evhttp *server; /* NULL: off */
+    struct evhttp *server;           /* NULL: off */
     struct evconnlistener *listener; /* the server's */
     struct event *again;
-    char *address;         /* as configured */
+    char *address; /* as configured */
 };
 
 static void answer(struct evhttp_request *request, int status, const char *reason, const char *type,

@@ -1,6 +1,6 @@
 /*
- * From the words of a command to its handler. The level, the arguments and the options are checked here,
- * for every command in the same way, and nowhere else.
+ * From the words of a command to its handler. The level, the arguments and the options are checked
+ * here, for every command in the same way, and nowhere else.
  */
 #include "crossfade/control/commands.h"
 

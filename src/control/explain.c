@@ -25,9 +25,10 @@ static json_t *because(const struct config_rollout *rollout, const struct cohort
         return json_sprintf("entry %d of the allow list of stage %s names it",
                             decision->list_entry + 1, rollout->stages[decision->stage].name);
     case COHORT_BUCKET:
-        return json_sprintf("its bucket is the candidate's from %s %%, and %s %% are in force; deny "
-                            "and allow lists look at the whole request and come first",
-                            moves, now);
+        return json_sprintf(
+            "its bucket is the candidate's from %s %%, and %s %% are in force; deny "
+            "and allow lists look at the whole request and come first",
+            moves, now);
     case COHORT_IDLE:
     case COHORT_ANONYMOUS:
         break;
@@ -80,13 +81,15 @@ void command_why(struct control_call *call, struct control_reply *reply)
                               because(&config->rollout, &decision, moves, now));
 }
 
-static const char *const scope_names[] = { [SCOPE_ISOLATED] = "isolated", [SCOPE_SHARED] = "shared" };
-static const char *const coherence_names[] = { [COHERENCE_NONE] = "none",
-                                               [COHERENCE_FANOUT] = "fanout",
-                                               [COHERENCE_EPOCH] = "epoch" };
-static const char *const writes_names[] = { [WRITES_AUTO] = "auto",
-                                            [WRITES_MUTATE] = "mutate",
-                                            [WRITES_FILL] = "fill" };
+static const char *const scope_names[] = {
+    [SCOPE_ISOLATED] = "isolated", [SCOPE_SHARED] = "shared"
+};
+static const char *const coherence_names[] = {
+    [COHERENCE_NONE] = "none", [COHERENCE_FANOUT] = "fanout", [COHERENCE_EPOCH] = "epoch"
+};
+static const char *const writes_names[] = {
+    [WRITES_AUTO] = "auto", [WRITES_MUTATE] = "mutate", [WRITES_FILL] = "fill"
+};
 
 static void set_wire_key(json_t *row, const struct key_place *place, struct slice key)
 {
@@ -144,7 +147,8 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
     case KEY_RESERVED:
         (void)json_object_set_new(
             row, "key_on_server",
-            json_string("refused: it has the form of a prefix, and could name another arm's entry"));
+            json_string(
+                "refused: it has the form of a prefix, and could name another arm's entry"));
         return row;
     case KEY_LOOKUP:
         (void)json_object_set_new(row, "key_on_server",
@@ -156,13 +160,11 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
     shared = place.scope == SCOPE_SHARED;
     set_wire_key(row, &place, key);
     (void)json_object_set_new(row, "scope", json_string(scope_names[place.scope]));
-    (void)json_object_set_new(row, "rule", place.rule < 0
-                                               ? json_string("none: the defaults")
-                                               : json_sprintf("%s%s",
-                                                              config->cache.rules[place.rule].match,
-                                                              config->cache.rules[place.rule].prefix
-                                                                  ? "*"
-                                                                  : ""));
+    (void)json_object_set_new(
+        row, "rule",
+        place.rule < 0 ? json_string("none: the defaults")
+                       : json_sprintf("%s%s", config->cache.rules[place.rule].match,
+                                      config->cache.rules[place.rule].prefix ? "*" : ""));
     (void)json_object_set_new(row, "coherence", json_string(coherence_names[place.coherence]));
     (void)json_object_set_new(row, "writes",
                               shared ? json_null() : json_string(writes_names[place.writes]));
@@ -175,11 +177,16 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
 
 void command_explain(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = {
-        { "arm", "ARM" },        { "scope", "SCOPE" },       { "rule", "RULE" },
-        { "coherence", "COHERENCE" }, { "writes", "WRITES" }, { "guard", "GUARD" },
-        { "invalidates", "INVALIDATES" }, { "server", "SERVER" },  { "key_on_server", "KEY ON THE SERVER" }, { NULL, NULL }
-    };
+    static const struct table_column columns[] = { { "arm", "ARM" },
+                                                   { "scope", "SCOPE" },
+                                                   { "rule", "RULE" },
+                                                   { "coherence", "COHERENCE" },
+                                                   { "writes", "WRITES" },
+                                                   { "guard", "GUARD" },
+                                                   { "invalidates", "INVALIDATES" },
+                                                   { "server", "SERVER" },
+                                                   { "key_on_server", "KEY ON THE SERVER" },
+                                                   { NULL, NULL } };
     const struct plan *plan = plan_of(call);
     struct slice key = slice_string(call->arguments[call->count - 1]);
     char decoded[BASE64_DECODED_MAX(2 * KEY_MAX)];

@@ -1,7 +1,8 @@
 /*
- * /metrics. Names by Prometheus' conventions: crossfade_<what>_<field>, "_total" behind a counter, base
- * units (seconds, bytes), labels for the arm, server, backend or worker. The rows of the metric tables
- * (relay/telemetry.h) give name and help; each name has its HELP and TYPE once, before its samples.
+ * /metrics. Names by Prometheus' conventions: crossfade_<what>_<field>, "_total" behind a counter,
+ * base units (seconds, bytes), labels for the arm, server, backend or worker. The rows of the
+ * metric tables (relay/telemetry.h) give name and help; each name has its HELP and TYPE once,
+ * before its samples.
  */
 #include "config.h"
 
@@ -15,8 +16,10 @@
 #include <unistd.h>
 
 /* Upper edges of the latency buckets, microseconds. */
-static const uint64_t edges[] = { 50,    100,    250,    500,     1000,    2500,    5000,   10000,
-                                  25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000 };
+static const uint64_t edges[] = {
+    50,    100,   250,    500,    1000,   2500,    5000,    10000,
+    25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000
+};
 
 /* A label's value, escaped as the format wants it. */
 static void add_label(struct evbuffer *out, const char *name, const char *value, size_t len)
@@ -72,9 +75,8 @@ static void add_fields(struct evbuffer *out, const struct family *family)
             (void)evbuffer_add_printf(out, "crossfade_%s_%s%s{", family->prefix, metric->name,
                                       total);
             add_labels(out, family, i);
-            (void)evbuffer_add_printf(out, "} %llu\n",
-                                      (unsigned long long)cells_sum(family->cells, i,
-                                                                    metric->offset));
+            (void)evbuffer_add_printf(
+                out, "} %llu\n", (unsigned long long)cells_sum(family->cells, i, metric->offset));
         }
     }
 }
@@ -85,10 +87,10 @@ static void add_histogram(struct evbuffer *out, const struct family *family, uns
 
     memset(&view, 0, sizeof(view));
     for (unsigned w = 0; w < family->cells->workers; w++)
-        histogram_view_add(&view,
-                           (const struct histogram *)(const void *)((const char *)cells_get(
-                                                                        family->cells, index, w) +
-                                                                    family->histogram));
+        histogram_view_add(
+            &view, (const struct histogram *)(const void *)((const char *)cells_get(family->cells,
+                                                                                    index, w) +
+                                                            family->histogram));
     for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
         (void)evbuffer_add_printf(out, "crossfade_%s_latency_seconds_bucket{", family->prefix);
         add_labels(out, family, index);
@@ -132,10 +134,10 @@ static void add_workers(struct evbuffer *out, const struct cells *cells)
             metric->kind == METRIC_COUNTER ? "counter" : "gauge");
         for (unsigned w = 0; w < cells->workers; w++) {
             const char *block = cells_get(cells, 0, w);
-            (void)evbuffer_add_printf(
-                out, "crossfade_worker_%s%s{worker=\"%u\"} %llu\n", metric->name, total, w,
-                (unsigned long long)counter_get(
-                    (const counter *)(const void *)(block + metric->offset)));
+            (void)evbuffer_add_printf(out, "crossfade_worker_%s%s{worker=\"%u\"} %llu\n",
+                                      metric->name, total, w,
+                                      (unsigned long long)counter_get(
+                                          (const counter *)(const void *)(block + metric->offset)));
         }
     }
 }
@@ -145,9 +147,10 @@ static void add_namespaces(struct evbuffer *out, const struct plan *plan)
 {
     if (plan->keyspace == NULL)
         return;
-    (void)evbuffer_add_printf(out, "# HELP crossfade_cache_namespace_info The namespace of an arm, and "
-                                   "the prefix of its keys with the generation.\n"
-                                   "# TYPE crossfade_cache_namespace_info gauge\n");
+    (void)evbuffer_add_printf(out,
+                              "# HELP crossfade_cache_namespace_info The namespace of an arm, and "
+                              "the prefix of its keys with the generation.\n"
+                              "# TYPE crossfade_cache_namespace_info gauge\n");
     for (unsigned i = 0; i < plan->config->arm_count; i++) {
         const struct config_arm *arm = &plan->config->arms[i];
         struct slice prefix = keyspace_prefix(plan->keyspace, i);
@@ -163,8 +166,8 @@ static void add_namespaces(struct evbuffer *out, const struct plan *plan)
 
 static void add_gauge(struct evbuffer *out, const char *name, const char *help, double value)
 {
-    (void)evbuffer_add_printf(out, "# HELP crossfade_%s %s\n# TYPE crossfade_%s gauge\n", name, help,
-                              name);
+    (void)evbuffer_add_printf(out, "# HELP crossfade_%s %s\n# TYPE crossfade_%s gauge\n", name,
+                              help, name);
     (void)evbuffer_add_printf(out, "crossfade_%s %.15g\n", name, value);
 }
 

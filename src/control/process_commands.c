@@ -25,9 +25,9 @@ void command_help(struct control_call *call, struct control_reply *reply)
             continue;
         (void)snprintf(name, sizeof(name), "%s%s%s", row->name,
                        row->arguments[0] != '\0' ? " " : "", row->arguments);
-        (void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s}", "command", name, "level",
-                                                    control_level_name(row->level), "help",
-                                                    row->help));
+        (void)json_array_append_new(rows,
+                                    json_pack("{s:s, s:s, s:s}", "command", name, "level",
+                                              control_level_name(row->level), "help", row->help));
     }
     if (json_array_size(rows) == 0) {
         json_decref(rows);
@@ -105,8 +105,9 @@ void command_log(struct control_call *call, struct control_reply *reply)
         return;
     }
     log_set_level(level);
-    control_reply_ok(reply, "the log level is %s, until it is set again or the configuration is "
-                            "reloaded",
+    control_reply_ok(reply,
+                     "the log level is %s, until it is set again or the configuration is "
+                     "reloaded",
                      log_level_name(level));
 }
 

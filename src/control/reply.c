@@ -58,8 +58,8 @@ json_t *reply_text(struct slice text)
 }
 
 /*
- * For a terminal, whatever the bytes: characters as they are, other bytes as \xNN. Gives back how much
- * of the text has found room in out[size], which is cut between two characters; terminated.
+ * For a terminal, whatever the bytes: characters as they are, other bytes as \xNN. Gives back how
+ * much of the text has found room in out[size], which is cut between two characters; terminated.
  */
 static size_t show(struct slice text, char *out, size_t size)
 {

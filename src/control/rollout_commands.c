@@ -60,12 +60,15 @@ void command_show_rollout(struct control_call *call, struct control_reply *reply
     (void)json_object_set_new(data, "rollout", json_string(config->rollout.name));
     (void)json_object_set_new(data, "state", json_string(rollout_state_name(status->state)));
     (void)json_object_set_new(data, "stable", json_string(config->arms[config->rollout.from].name));
-    (void)json_object_set_new(data, "candidate", json_string(config->arms[config->rollout.to].name));
+    (void)json_object_set_new(data, "candidate",
+                              json_string(config->arms[config->rollout.to].name));
     (void)json_object_set_new(data, "stage", json_string(status->stage_name));
-    (void)json_object_set_new(data, "stage_number", json_sprintf("%d of %zu", status->stage + 1,
-                                                                 config->rollout.stage_count));
-    (void)json_object_set_new(data, "percent", call->json ? percent_value(status->percent)
-                                                          : percent_text(status->percent));
+    (void)json_object_set_new(
+        data, "stage_number",
+        json_sprintf("%d of %zu", status->stage + 1, config->rollout.stage_count));
+    (void)json_object_set_new(data, "percent",
+                              call->json ? percent_value(status->percent)
+                                         : percent_text(status->percent));
     (void)json_object_set_new(data, "stage_since", json_string(since));
     (void)json_object_set_new(data, "changed", json_string(changed));
     (void)json_object_set_new(data, "by", reply_text(slice_string(status->by)));
@@ -82,9 +85,9 @@ void command_show_rollout(struct control_call *call, struct control_reply *reply
 void command_show_stages(struct control_call *call, struct control_reply *reply)
 {
     static const struct table_column columns[] = {
-        { "number", "#" },           { "name", "STAGE" },      { "position", "" },
-        { "percent", "SHARE" },      { "allow", "ALLOWED" },   { "bake", "BAKE" },
-        { "advance", "ADVANCE" },    { "on_fail", "ON FAIL" }, { NULL, NULL }
+        { "number", "#" },        { "name", "STAGE" },      { "position", "" },
+        { "percent", "SHARE" },   { "allow", "ALLOWED" },   { "bake", "BAKE" },
+        { "advance", "ADVANCE" }, { "on_fail", "ON FAIL" }, { NULL, NULL }
     };
     struct rollout *rollout = rollout_of(call, reply);
     const struct config_rollout *config = &config_of(call)->rollout;
@@ -97,18 +100,19 @@ void command_show_stages(struct control_call *call, struct control_reply *reply)
     rows = json_array();
     for (size_t i = 0; i < config->stage_count; i++) {
         const struct config_stage *stage = &config->stages[i];
-        const char *where = position.everyone                                   ? "done"
+        const char *where = position.everyone                             ? "done"
                             : !position.active || (int)i > position.stage ? "ahead"
-                            : (int)i == position.stage                          ? "here"
-                                                                                : "done";
+                            : (int)i == position.stage                    ? "here"
+                                                                          : "done";
         char bake[VALUE_TEXT];
-        json_t *row = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "number", (int)i + 1, "name",
-                                stage->name, "position", where, "bake",
-                                value_format_duration(stage->bake, bake), "advance",
-                                stage->advance_auto ? "auto" : "manual", "on_fail",
-                                stage->on_fail_hold ? "hold" : "rollback");
-        (void)json_object_set_new(row, "percent", call->json ? percent_value(stage->percent)
-                                                             : percent_text(stage->percent));
+        json_t *row =
+            json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "number", (int)i + 1, "name", stage->name,
+                      "position", where, "bake", value_format_duration(stage->bake, bake),
+                      "advance", stage->advance_auto ? "auto" : "manual", "on_fail",
+                      stage->on_fail_hold ? "hold" : "rollback");
+        (void)json_object_set_new(row, "percent",
+                                  call->json ? percent_value(stage->percent)
+                                             : percent_text(stage->percent));
         (void)json_object_set_new(row, "allow", json_sprintf("%zu", stage->allow_count));
         (void)json_array_append_new(rows, row);
     }
@@ -208,7 +212,8 @@ static void change_done(struct control_call *call, struct control_reply *reply,
                             text);
     else if (!published)
         control_reply_error(reply, CONTROL_TIMEOUT,
-                            "%s But a worker has not taken it yet; it will at its next turn.", text);
+                            "%s But a worker has not taken it yet; it will at its next turn.",
+                            text);
     else
         control_reply_ok(reply, "%s", text);
 }

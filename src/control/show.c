@@ -56,12 +56,17 @@ static uint64_t quantile(const struct cells *cells, unsigned cell, size_t offset
 
 void command_show_arms(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = {
-        { "arm", "ARM" },         { "role", "ROLE" },         { "prefix", "PREFIX" },
-        { "backends", "BACKENDS" }, { "requests", "REQUESTS" }, { "errors", "5XX" },
-        { "p99_us", "P99 US" },   { "clients", "CACHE CLIENTS" }, { "gets", "GETS" },
-        { "hit_ratio", "HITS" },  { NULL, NULL }
-    };
+    static const struct table_column columns[] = { { "arm", "ARM" },
+                                                   { "role", "ROLE" },
+                                                   { "prefix", "PREFIX" },
+                                                   { "backends", "BACKENDS" },
+                                                   { "requests", "REQUESTS" },
+                                                   { "errors", "5XX" },
+                                                   { "p99_us", "P99 US" },
+                                                   { "clients", "CACHE CLIENTS" },
+                                                   { "gets", "GETS" },
+                                                   { "hit_ratio", "HITS" },
+                                                   { NULL, NULL } };
     const struct plan *plan = plan_of(call);
     const struct config *config = plan->config;
     const struct telemetry *t = telemetry_of(call);
@@ -70,37 +75,47 @@ void command_show_arms(struct control_call *call, struct control_reply *reply)
     reply->columns = columns;
     for (unsigned i = 0; i < config->arm_count; i++) {
         const struct plan_arm *arm = &plan->arms[i];
-        const char *role = !config->rollout.present       ? ""
+        const char *role = !config->rollout.present    ? ""
                            : i == config->rollout.from ? "stable"
                            : i == config->rollout.to   ? "candidate"
                                                        : "";
-        struct slice prefix = plan->keyspace != NULL ? keyspace_prefix(plan->keyspace, i)
-                                                     : slice_of("", 0);
+        struct slice prefix =
+            plan->keyspace != NULL ? keyspace_prefix(plan->keyspace, i) : slice_of("", 0);
         json_t *row = json_pack("{s:s, s:s}", "arm", config->arms[i].name, "role", role);
         (void)json_object_set_new(row, "prefix",
                                   json_stringn(prefix.len > 0 ? prefix.data : "", prefix.len));
         set_count(row, "backends", arm->backend_count);
         set_count(row, "requests", HTTP_ARM(t, arm->web_cell, requests));
         set_count(row, "errors", HTTP_ARM(t, arm->web_cell, responses_5xx));
-        set_count(row, "p99_us", quantile(t->http_arms, arm->web_cell,
-                                          offsetof(struct http_arm_cell, latency), 990000));
+        set_count(
+            row, "p99_us",
+            quantile(t->http_arms, arm->web_cell, offsetof(struct http_arm_cell, latency), 990000));
         set_count(row, "clients", MC_ARM(t, arm->cache_cell, connections_current));
         set_count(row, "gets", MC_ARM(t, arm->cache_cell, gets));
-        (void)json_object_set_new(row, "hit_ratio", hit_ratio(MC_ARM(t, arm->cache_cell, hits),
-                                                              MC_ARM(t, arm->cache_cell, misses)));
+        (void)json_object_set_new(
+            row, "hit_ratio",
+            hit_ratio(MC_ARM(t, arm->cache_cell, hits), MC_ARM(t, arm->cache_cell, misses)));
         (void)json_array_append_new(reply->data, row);
     }
 }
 
 void command_show_cache(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = {
-        { "arm", "ARM" },           { "clients", "CLIENTS" },     { "gets", "GETS" },
-        { "hit_ratio", "HITS" },    { "sets", "SETS" },           { "fills", "FILLS" },
-        { "mutations", "MUTATIONS" }, { "deletes", "DELETES" },   { "companions", "COMPANIONS" },
-        { "companions_failed", "NOT TOLD" }, { "refused", "REFUSED" }, { "failed", "FAILED" },
-        { "p50_us", "P50 US" },     { "p99_us", "P99 US" },       { NULL, NULL }
-    };
+    static const struct table_column columns[] = { { "arm", "ARM" },
+                                                   { "clients", "CLIENTS" },
+                                                   { "gets", "GETS" },
+                                                   { "hit_ratio", "HITS" },
+                                                   { "sets", "SETS" },
+                                                   { "fills", "FILLS" },
+                                                   { "mutations", "MUTATIONS" },
+                                                   { "deletes", "DELETES" },
+                                                   { "companions", "COMPANIONS" },
+                                                   { "companions_failed", "NOT TOLD" },
+                                                   { "refused", "REFUSED" },
+                                                   { "failed", "FAILED" },
+                                                   { "p50_us", "P50 US" },
+                                                   { "p99_us", "P99 US" },
+                                                   { NULL, NULL } };
     const struct plan *plan = plan_of(call);
     const struct telemetry *t = telemetry_of(call);
 
@@ -151,10 +166,11 @@ static void add_cells(json_t *rows, const char *group, const struct cells *cells
 
 void command_show_stats(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = {
-        { "group", "GROUP" }, { "of", "OF" }, { "value", "VALUE" }, { "counter", "COUNTER" },
-        { NULL, NULL }
-    };
+    static const struct table_column columns[] = { { "group", "GROUP" },
+                                                   { "of", "OF" },
+                                                   { "value", "VALUE" },
+                                                   { "counter", "COUNTER" },
+                                                   { NULL, NULL } };
     const struct telemetry *t = telemetry_of(call);
 
     reply->data = json_array();
@@ -185,7 +201,7 @@ static void add_key(void *context, const char *path, const char *value, const ch
 void command_show_config(struct control_call *call, struct control_reply *reply)
 {
     static const struct table_column columns[] = {
-        { "key", "KEY" },   { "value", "VALUE" },     { "default", "DEFAULT" },
+        { "key", "KEY" },   { "value", "VALUE" },           { "default", "DEFAULT" },
         { "line", "LINE" }, { "change", "A CHANGE NEEDS" }, { NULL, NULL }
     };
 

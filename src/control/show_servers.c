@@ -1,5 +1,6 @@
 /*
- * `show servers` and `show backends`: what each is called, where it is, and how the workers fare with it.
+ * `show servers` and `show backends`: what each is called, where it is, and how the workers fare
+ * with it.
  */
 #include "crossfade/base/clock.h"
 #include "crossfade/control/commands.h"
@@ -79,8 +80,7 @@ static json_t *add_row(const struct listing *listing, const struct plan_backend 
     char addresses[ADDRESS_TEXT * 4];
 
     set_text(row, name, backend->config->endpoint.text);
-    set_text(row, "address",
-             addresses_format(&backend->addresses, addresses, sizeof(addresses)));
+    set_text(row, "address", addresses_format(&backend->addresses, addresses, sizeof(addresses)));
     set_count(row, "weight", backend->config->weight);
     for (const struct metric *metric = listing->metrics; metric->name != NULL; metric++)
         if (strcmp(metric->name, "up") != 0 && strcmp(metric->name, "down") != 0 &&
@@ -110,15 +110,21 @@ static bool begin(struct control_reply *reply, struct listing *listing, bool pre
 
 void command_show_servers(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = {
-        { "server", "SERVER" },       { "address", "ADDRESS" },
-        { "weight", "WEIGHT" },       { "state", "STATE" },
-        { "connections", "CONNECTIONS" }, { "waiting", "WAITING" },
-        { "requests", "REQUESTS" },   { "timeouts", "TIMEOUTS" },
-        { "connect_failures", "NOT REACHED" }, { "protocol_errors", "NONSENSE" },
-        { "closed_by_server", "CLOSED" }, { "failures", "FAILED IN A ROW" },
-        { "retry_ms", "NEXT TRY MS" }, { "last_error", "LAST ERROR" }, { NULL, NULL }
-    };
+    static const struct table_column columns[] = { { "server", "SERVER" },
+                                                   { "address", "ADDRESS" },
+                                                   { "weight", "WEIGHT" },
+                                                   { "state", "STATE" },
+                                                   { "connections", "CONNECTIONS" },
+                                                   { "waiting", "WAITING" },
+                                                   { "requests", "REQUESTS" },
+                                                   { "timeouts", "TIMEOUTS" },
+                                                   { "connect_failures", "NOT REACHED" },
+                                                   { "protocol_errors", "NONSENSE" },
+                                                   { "closed_by_server", "CLOSED" },
+                                                   { "failures", "FAILED IN A ROW" },
+                                                   { "retry_ms", "NEXT TRY MS" },
+                                                   { "last_error", "LAST ERROR" },
+                                                   { NULL, NULL } };
     const struct plan *plan = plan_of(call);
     struct listing listing = { call->host->telemetry(call->host->context)->mc_servers,
                                mc_server_metrics, offsetof(struct mc_server_cell, reach), NULL };
@@ -143,14 +149,19 @@ void command_show_servers(struct control_call *call, struct control_reply *reply
 
 void command_show_backends(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = {
-        { "arm", "ARM" },           { "backend", "BACKEND" },
-        { "address", "ADDRESS" },   { "weight", "WEIGHT" },
-        { "state", "STATE" },       { "active", "ACTIVE" },
-        { "idle", "IDLE" },         { "requests", "REQUESTS" },
-        { "timeouts", "TIMEOUTS" }, { "connect_failures", "NOT REACHED" },
-        { "protocol_errors", "NONSENSE" }, { "last_error", "LAST ERROR" }, { NULL, NULL }
-    };
+    static const struct table_column columns[] = { { "arm", "ARM" },
+                                                   { "backend", "BACKEND" },
+                                                   { "address", "ADDRESS" },
+                                                   { "weight", "WEIGHT" },
+                                                   { "state", "STATE" },
+                                                   { "active", "ACTIVE" },
+                                                   { "idle", "IDLE" },
+                                                   { "requests", "REQUESTS" },
+                                                   { "timeouts", "TIMEOUTS" },
+                                                   { "connect_failures", "NOT REACHED" },
+                                                   { "protocol_errors", "NONSENSE" },
+                                                   { "last_error", "LAST ERROR" },
+                                                   { NULL, NULL } };
     const struct plan *plan = plan_of(call);
     struct listing listing = { call->host->telemetry(call->host->context)->http_backends,
                                http_backend_metrics, offsetof(struct http_backend_cell, reach),
@@ -165,8 +176,9 @@ void command_show_backends(struct control_call *call, struct control_reply *repl
             uint64_t down = sum(&listing, backend->cell, "down");
             json_t *row = add_row(&listing, backend, "backend");
             set_text(row, "arm", plan->config->arms[a].name);
-            set_text(row, "state", down == 0                        ? "up"
-                                   : down < listing.cells->workers ? "partly down"
-                                                                    : "down");
+            set_text(row, "state",
+                     down == 0                       ? "up"
+                     : down < listing.cells->workers ? "partly down"
+                                                     : "down");
         }
 }

@@ -192,8 +192,8 @@ static void on_accept_again(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    LIST_FOREACH(socket, &sockets->listening, link)
-    (void)event_add(socket->event, NULL);
+    LIST_FOREACH (socket, &sockets->listening, link)
+        (void)event_add(socket->event, NULL);
 }
 
 /* Where nothing can be accepted, asking again and again would only take the processor's time. */
@@ -262,21 +262,22 @@ struct control_sockets *control_sockets_create(struct event_base *base,
 }
 
 /*
- * Who came over a socket that is no more has no level any more. One of them may be the very talk whose
- * reload is being carried out, so each ends after its output, in a turn of the loop of its own.
+ * Who came over a socket that is no more has no level any more. One of them may be the very talk
+ * whose reload is being carried out, so each ends after its output, in a turn of the loop of its
+ * own.
  */
 static void end_talks(struct control_socket *socket)
 {
     struct control_talk *talk;
 
-    LIST_FOREACH(talk, &socket->sockets->talks, link)
-    if (talk->socket == socket) {
-        talk->socket = NULL;
-        talk->closing = true;
-        (void)bufferevent_disable(talk->stream, EV_READ);
-        bufferevent_trigger(talk->stream, EV_WRITE,
-                            BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
-    }
+    LIST_FOREACH (talk, &socket->sockets->talks, link)
+        if (talk->socket == socket) {
+            talk->socket = NULL;
+            talk->closing = true;
+            (void)bufferevent_disable(talk->stream, EV_READ);
+            bufferevent_trigger(talk->stream, EV_WRITE,
+                                BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+        }
 }
 
 static void socket_close(struct control_socket *socket)
@@ -322,8 +323,8 @@ static bool socket_open(struct control_sockets *sockets, const struct config_con
         socket_close(socket);
         return false;
     }
-    socket->event = event_new(sockets->base, socket->listener->fds[0], EV_READ | EV_PERSIST,
-                              on_accept, socket);
+    socket->event =
+        event_new(sockets->base, socket->listener->fds[0], EV_READ | EV_PERSIST, on_accept, socket);
     if (socket->event == NULL || event_add(socket->event, NULL) != 0) {
         (void)snprintf(error, error_size, "out of memory");
         socket_close(socket);
@@ -336,9 +337,9 @@ static struct control_socket *find(struct control_sockets *sockets, const char *
 {
     struct control_socket *socket;
 
-    LIST_FOREACH(socket, &sockets->listening, link)
-    if (strcmp(socket->listener->name, path) == 0)
-        return socket;
+    LIST_FOREACH (socket, &sockets->listening, link)
+        if (strcmp(socket->listener->name, path) == 0)
+            return socket;
     return NULL;
 }
 
@@ -362,8 +363,8 @@ bool control_sockets_configure(struct control_sockets *sockets, const struct con
     struct control_socket *socket;
 
     /* First what is new: `wanted` marks it, so that it can be taken back. */
-    LIST_FOREACH(socket, &sockets->listening, link)
-    socket->wanted = false;
+    LIST_FOREACH (socket, &sockets->listening, link)
+        socket->wanted = false;
     for (size_t i = 0; i < control->socket_count; i++) {
         if (find(sockets, control->sockets[i].path) != NULL)
             continue;
@@ -389,10 +390,10 @@ void control_sockets_give(struct control_sockets *sockets, uid_t uid, gid_t gid)
 {
     const struct control_socket *socket;
 
-    LIST_FOREACH(socket, &sockets->listening, link)
-    if (!listener_give(socket->listener, uid, gid))
-        log_warn("%s: cannot be given to user %u: %s", socket->listener->name, (unsigned)uid,
-                 strerror(errno));
+    LIST_FOREACH (socket, &sockets->listening, link)
+        if (!listener_give(socket->listener, uid, gid))
+            log_warn("%s: cannot be given to user %u: %s", socket->listener->name, (unsigned)uid,
+                     strerror(errno));
 }
 
 void control_sockets_destroy(struct control_sockets *sockets)

@@ -29,7 +29,18 @@ struct settings {
     bool base64;
 };
 
-enum { OPT_JSON = 256, OPT_REASON, OPT_GENERATION, OPT_CHECK, OPT_BASE64, OPT_DRAIN, OPT_YES, OPT_TIMEOUT, OPT_VERSION, OPT_HELP };
+enum {
+    OPT_JSON = 256,
+    OPT_REASON,
+    OPT_GENERATION,
+    OPT_CHECK,
+    OPT_BASE64,
+    OPT_DRAIN,
+    OPT_YES,
+    OPT_TIMEOUT,
+    OPT_VERSION,
+    OPT_HELP
+};
 
 static const struct option options[] = {
     { "socket", required_argument, NULL, 's' },
@@ -79,9 +90,10 @@ static void print_usage(FILE *out)
                 "      --version, --help\n",
                 out);
     print_commands(out);
-    (void)fputs("\nExit status: 0 done, 1 error, 2 usage, 3 refused by the state of things, 4 timed "
-                "out,\n5 took effect but something is wrong with it.\n",
-                out);
+    (void)fputs(
+        "\nExit status: 0 done, 1 error, 2 usage, 3 refused by the state of things, 4 timed "
+        "out,\n5 took effect but something is wrong with it.\n",
+        out);
 }
 
 /* For bash: complete the names of the table. */
@@ -101,7 +113,8 @@ static void print_completion(void)
         if (strncmp(control_commands[i].name, "show ", 5) == 0)
             (void)printf("%s ", control_commands[i].name + 5);
     (void)fputs("\"\n"
-                "    local flags=\"--socket --json --reason --if-generation --check --base64 --drain --yes --timeout "
+                "    local flags=\"--socket --json --reason --if-generation --check --base64 "
+                "--drain --yes --timeout "
                 "--version --help\"\n"
                 "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
                 "    case $previous in\n"
@@ -260,9 +273,9 @@ static int run(const struct settings *settings, char **words, int count)
 int main(int argc, char **argv)
 {
     const char *from_environment = getenv("CROSSFADE_SOCKET");
-    struct settings settings = {
-        .socket = from_environment != NULL ? from_environment : DEFAULT_SOCKET, .seconds = 30
-    };
+    struct settings settings = { .socket =
+                                     from_environment != NULL ? from_environment : DEFAULT_SOCKET,
+                                 .seconds = 30 };
     uint64_t seconds;
     int option;
 

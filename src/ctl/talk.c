@@ -109,8 +109,9 @@ static enum talk_verdict receive(int fd, uint64_t until, char **text, char *erro
             return TALK_TIMEOUT;
         n = recv(fd, *text + len, room - len - 1, 0);
         if (n <= 0 && !(n < 0 && errno == EINTR)) {
-            (void)snprintf(error, error_size, "the daemon closed the connection before its reply "
-                                              "was complete");
+            (void)snprintf(error, error_size,
+                           "the daemon closed the connection before its reply "
+                           "was complete");
             return TALK_FAILED;
         }
         len += n > 0 ? (size_t)n : 0;

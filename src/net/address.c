@@ -151,7 +151,7 @@ char *addresses_format(const struct addresses *addresses, char *out, size_t size
         const char *comma = i > 0 ? ", " : "";
         char host[ADDRESS_TEXT];
         unsigned port = ntohs(address->u.any.sa_family == AF_INET6 ? address->u.in6.sin6_port
-                                                                  : address->u.in.sin_port);
+                                                                   : address->u.in.sin_port);
 
         (void)address_format_host(address, host, sizeof(host));
         if (address->u.any.sa_family == AF_UNIX)

@@ -20,8 +20,8 @@ static bool is_alive(const struct address *address)
 
     if (fd < 0)
         return true;
-    alive = connect(fd, &address->u.any, address->len) == 0 || errno == EAGAIN ||
-            errno == EINPROGRESS;
+    alive =
+        connect(fd, &address->u.any, address->len) == 0 || errno == EAGAIN || errno == EINPROGRESS;
     (void)close(fd);
     return alive;
 }

@@ -1,6 +1,6 @@
 /*
- * The inside of TLS, for its own modules: tls_files.c reads, tls_context.c makes contexts, tls_tickets.c
- * seals tickets, tls_stream.c moves bytes.
+ * The inside of TLS, for its own modules: tls_files.c reads, tls_context.c makes contexts,
+ * tls_tickets.c seals tickets, tls_stream.c moves bytes.
  */
 #ifndef CROSSFADE_SRC_NET_TLS_H
 #define CROSSFADE_SRC_NET_TLS_H
@@ -31,7 +31,7 @@ struct tls_context {
     _Atomic unsigned refs;
     SSL_CTX *ssl;
     BIO_METHOD *socket; /* how its connections read and write */
-    char *name; /* of a listener; of a client context: whom to verify, or NULL */
+    char *name;         /* of a listener; of a client context: whom to verify, or NULL */
     bool server;
     bool verify;
     bool optional; /* a client may come without a certificate */
@@ -53,8 +53,8 @@ void tls_warning(struct tls_reporter *reporter, const char *key, const char *for
     __attribute__((format(printf, 3, 4)));
 
 /*
- * tls_files.c: each reads the file at `path` into the context, and notes in file->... how it was. The
- * reporter learns what is wrong. `key` as in the configuration.
+ * tls_files.c: each reads the file at `path` into the context, and notes in file->... how it was.
+ * The reporter learns what is wrong. `key` as in the configuration.
  */
 void tls_load_certificate(struct tls_context *context, const char *path, const char *key,
                           struct tls_reporter *reporter);

@@ -59,14 +59,15 @@ static struct tls_context *create(const SSL_METHOD *method, bool server)
         return NULL;
     }
     (void)SSL_CTX_set_app_data(context->ssl, context);
-    /* An end without the end of TLS would cost the session, too; tls_stream.c knows it all the same. */
+    /* An end without the end of TLS would cost the session, too; tls_stream.c knows it all the
+     * same. */
     (void)SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                                 SSL_OP_CIPHER_SERVER_PREFERENCE |
                                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
     /*
-     * An idle connection holds no buffers; a write that has to wait may come from another place when it
-     * is repeated; and after a record without data a read returns, so that a peer that sends nothing
-     * else keeps no worker busy.
+     * An idle connection holds no buffers; a write that has to wait may come from another place
+     * when it is repeated; and after a record without data a read returns, so that a peer that
+     * sends nothing else keeps no worker busy.
      */
     (void)SSL_CTX_set_mode(context->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -107,8 +108,8 @@ static bool add_authority(EVP_MD_CTX *digest, const X509 *authority)
 }
 
 /*
- * A session is resumed only where it was made, and as long as the same authorities are trusted: what a
- * client has proved elsewhere or to others counts for nothing here.
+ * A session is resumed only where it was made, and as long as the same authorities are trusted:
+ * what a client has proved elsewhere or to others counts for nothing here.
  */
 static bool set_session_id(struct tls_context *context)
 {
@@ -151,10 +152,9 @@ struct tls_context *tls_context_server(const struct config_tls *config, const ch
         context->verify = true;
         context->optional = config->client == TLS_CLIENT_OPTIONAL;
         tls_load_ca(context, config->client_ca, "client_ca", &reporter);
-        SSL_CTX_set_verify(context->ssl,
-                           SSL_VERIFY_PEER |
-                               (context->optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT),
-                           NULL);
+        SSL_CTX_set_verify(
+            context->ssl,
+            SSL_VERIFY_PEER | (context->optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT), NULL);
     }
     if (!reporter.failed && !set_session_id(context))
         tls_fault(&reporter, "", "out of memory");
@@ -186,9 +186,10 @@ struct tls_context *tls_context_client(const struct config_server_tls *config,
     if (config->certificate != NULL)
         load_identity(context, config->certificate, config->key, &reporter);
     if (!config->verify) {
-        tls_warning(&reporter, "verify",
-                    "is false: the servers' certificates are not checked, so that whoever is between "
-                    "here and them can read and change everything");
+        tls_warning(
+            &reporter, "verify",
+            "is false: the servers' certificates are not checked, so that whoever is between "
+            "here and them can read and change everything");
     } else if (ca == NULL) {
         tls_fault(&reporter, "ca",
                   "is not given, and there are no authorities of the system's (on Debian they come "

@@ -1,6 +1,6 @@
 /*
- * PEM files into a context. A file is read in one go, so that what is checked is what is used; the memory
- * that held a key is wiped.
+ * PEM files into a context. A file is read in one go, so that what is checked is what is used; the
+ * memory that held a key is wiped.
  */
 #include "tls.h"
 
@@ -29,7 +29,8 @@ struct bytes {
 const char *tls_error(char *out, size_t size)
 {
     unsigned long code = ERR_peek_error();
-    const char *reason = code != 0 && !ERR_SYSTEM_ERROR(code) ? ERR_reason_error_string(code) : NULL;
+    const char *reason =
+        code != 0 && !ERR_SYSTEM_ERROR(code) ? ERR_reason_error_string(code) : NULL;
 
     if (reason != NULL)
         (void)snprintf(out, size, "%s", reason);
@@ -79,11 +80,12 @@ static void fault_unreadable(struct tls_reporter *reporter, const char *key, con
         return;
     }
     (void)snprintf(number, sizeof(number), "%u", (unsigned)geteuid());
-    tls_fault(reporter, key,
-              "%s cannot be read by user %s: %s; a reload has the rights of process.user only: give "
-              "that user the right to read the file and to search its folders, or restart the "
-              "daemon",
-              path, user != NULL ? user->pw_name : number, strerror(error));
+    tls_fault(
+        reporter, key,
+        "%s cannot be read by user %s: %s; a reload has the rights of process.user only: give "
+        "that user the right to read the file and to search its folders, or restart the "
+        "daemon",
+        path, user != NULL ? user->pw_name : number, strerror(error));
 }
 
 void tls_context_look(const struct tls_context *context, tls_report report, void *report_context)
@@ -317,8 +319,8 @@ void tls_load_key(struct tls_context *context, const char *path, const char *key
 }
 
 /*
- * OpenSSL by itself would look into the system's folder of authorities while a worker shakes hands. So the
- * whole bundle is read here; where the distributions keep it.
+ * OpenSSL by itself would look into the system's folder of authorities while a worker shakes hands.
+ * So the whole bundle is read here; where the distributions keep it.
  */
 const char *tls_system_ca(void)
 {
@@ -352,7 +354,8 @@ void tls_load_ca(struct tls_context *context, const char *path, const char *key,
         (void)snprintf(what, sizeof(what), "certificate number %u in it", count);
         if (is_ours) /* the system's are looked after by the distribution */
             check_dates(authority, what, path, key, reporter);
-        /* Its extensions are decoded when they are first wanted: here, and not by two workers at once. */
+        /* Its extensions are decoded when they are first wanted: here, and not by two workers at
+         * once. */
         (void)X509_check_purpose(authority, -1, 0);
         taken = X509_STORE_add_cert(store, authority) == 1 &&
                 (!context->server || SSL_CTX_add_client_CA(context->ssl, authority) == 1);

@@ -2,11 +2,11 @@
  * A stream over TLS. OpenSSL reads and writes the socket itself; what it needs, and does not say by
  * itself, is kept here:
  *
- *   pending          records are decrypted one by one, but the socket is emptied at once: what is left in
- *                    OpenSSL's buffer makes no descriptor readable
+ *   pending          records are decrypted one by one, but the socket is emptied at once: what is
+ * left in OpenSSL's buffer makes no descriptor readable
  *   *_wants_*        a read may have to answer (a new key), a write may have to wait for the peer
- *   one record       small pieces of output are gathered into one record, up to its limit of 16 KiB, for
- *                    each costs 22 bytes or more, a seal and a system call
+ *   one record       small pieces of output are gathered into one record, up to its limit of 16
+ * KiB, for each costs 22 bytes or more, a seal and a system call
  */
 #include "tls.h"
 
@@ -24,7 +24,8 @@
 
 /* The most that fits into one record (RFC 8446 section 5.1). */
 #define RECORD_MAX 16384u
-/* Records in a row that carry no data: new keys, tickets, warnings. Nobody in earnest sends that many. */
+/* Records in a row that carry no data: new keys, tickets, warnings. Nobody in earnest sends that
+ * many. */
 #define IDLE_RECORDS_MAX 32u
 /* Less room than this is not worth a further record's copy. */
 #define ROOM_MIN 1024u
@@ -229,7 +230,8 @@ static enum stream_verdict tls_read(struct stream *stream, char *at, size_t room
     if (*moved == 0)
         return verdict;
     /* An end or a failure behind the data is for the next read, and nothing may announce it. */
-    stream->pending = verdict == STREAM_OK ? SSL_has_pending(session->ssl) : verdict != STREAM_AGAIN;
+    stream->pending =
+        verdict == STREAM_OK ? SSL_has_pending(session->ssl) : verdict != STREAM_AGAIN;
     return STREAM_OK;
 }
 
@@ -325,7 +327,8 @@ static bool begin(struct session *session)
     return true;
 }
 
-/* A client that has said nothing yet gets nothing: such connections cost little more than a socket. */
+/* A client that has said nothing yet gets nothing: such connections cost little more than a socket.
+ */
 static enum stream_verdict begin_with_first_byte(struct session *session)
 {
     char byte;
@@ -420,8 +423,8 @@ static bool visit_common_names(const X509 *certificate, stream_name_visit visit,
 
     while (!found && (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0) {
         unsigned char *text = NULL;
-        int len = ASN1_STRING_to_UTF8(
-            &text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+        int len =
+            ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
         found = len > 0 && visit_name(text, len, visit, context);
         if (len >= 0)
             OPENSSL_free(text);
@@ -447,11 +450,10 @@ static bool visit_dns_names(const X509 *certificate, stream_name_visit visit, vo
 static bool tls_names(const struct stream *stream, stream_name_visit visit, void *context)
 {
     const struct session *session = stream->session;
-    const X509 *certificate =
-        session->established && session->context->verify &&
-                SSL_get_verify_result(session->ssl) == X509_V_OK
-            ? SSL_get0_peer_certificate(session->ssl)
-            : NULL;
+    const X509 *certificate = session->established && session->context->verify &&
+                                      SSL_get_verify_result(session->ssl) == X509_V_OK
+                                  ? SSL_get0_peer_certificate(session->ssl)
+                                  : NULL;
     bool found;
 
     if (certificate == NULL)

@@ -1,8 +1,8 @@
 /*
- * Session tickets: AES-256-CBC and HMAC-SHA-256, as RFC 5077 section 4 proposes. There are two keys, the
- * one that seals and the one that did before it; a third would outlive every session. A key that is
- * gone takes with it what was recorded on the wire (TLS 1.2; with 1.3 each resumption has a key
- * exchange of its own).
+ * Session tickets: AES-256-CBC and HMAC-SHA-256, as RFC 5077 section 4 proposes. There are two
+ * keys, the one that seals and the one that did before it; a third would outlive every session. A
+ * key that is gone takes with it what was recorded on the wire (TLS 1.2; with 1.3 each resumption
+ * has a key exchange of its own).
  */
 #include "tls.h"
 

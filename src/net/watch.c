@@ -44,8 +44,8 @@ void loop_wait(struct loop *loop, int milliseconds)
 {
     loop->turn++;
     loop->at = 0;
-    loop->ready = epoll_wait(loop->fd, loop->events, BATCH,
-                             TAILQ_EMPTY(&loop->again) ? milliseconds : 0);
+    loop->ready =
+        epoll_wait(loop->fd, loop->events, BATCH, TAILQ_EMPTY(&loop->again) ? milliseconds : 0);
     if (loop->ready < 0) {
         ensure(errno == EINTR);
         loop->ready = 0;

@@ -84,7 +84,8 @@ const char *control_level_name(enum control_level level)
     return names[level];
 }
 
-/* The number of letters to change, add or drop (Levenshtein, one row at a time); long words are far. */
+/* The number of letters to change, add or drop (Levenshtein, one row at a time); long words are
+ * far. */
 static unsigned distance(const char *a, const char *b)
 {
     unsigned row[32];

@@ -7,12 +7,10 @@
 
 static const struct slice error = SLICE_INIT("ERROR\r\n");
 static const struct slice bad_format = SLICE_INIT("CLIENT_ERROR bad command line format\r\n");
-static const struct slice too_many_get =
-    SLICE_INIT("CLIENT_ERROR options flags are too long\r\n");
+static const struct slice too_many_get = SLICE_INIT("CLIENT_ERROR options flags are too long\r\n");
 static const struct slice too_many = SLICE_INIT("CLIENT_ERROR options flags too long\r\n");
 static const struct slice opaque_too_long = SLICE_INIT(MC_META_OVERLONG);
-static const struct slice bad_flag =
-    SLICE_INIT("CLIENT_ERROR invalid or duplicate flag\r\n");
+static const struct slice bad_flag = SLICE_INIT("CLIENT_ERROR invalid or duplicate flag\r\n");
 static const struct slice duplicate = SLICE_INIT("CLIENT_ERROR duplicate flag\r\n");
 static const struct slice unknown = SLICE_INIT("CLIENT_ERROR invalid flag\r\n");
 static const struct slice bad_key = SLICE_INIT("CLIENT_ERROR error decoding key\r\n");
@@ -23,8 +21,7 @@ static const struct slice bad_mode_length =
 static const struct slice bad_initial =
     SLICE_INIT("CLIENT_ERROR invalid numeric initial value\r\n");
 static const struct slice bad_delta = SLICE_INIT("CLIENT_ERROR invalid numeric delta value\r\n");
-static const struct slice bad_set_mode =
-    SLICE_INIT("CLIENT_ERROR invalid mode for ms M token\r\n");
+static const struct slice bad_set_mode = SLICE_INIT("CLIENT_ERROR invalid mode for ms M token\r\n");
 static const struct slice bad_arithmetic_mode =
     SLICE_INIT("CLIENT_ERROR invalid mode for ma M token\r\n");
 
@@ -57,8 +54,8 @@ static int bits_of(char c)
 
 /*
  * base/base64 is strict; here it takes what memcached takes, or a client's item would be at another
- * key than where the client, without a proxy, had put it: four characters at a time, others skipped,
- * the first four with a '=' are the last. Returns the length; 0: memcached refuses it.
+ * key than where the client, without a proxy, had put it: four characters at a time, others
+ * skipped, the first four with a '=' are the last. Returns the length; 0: memcached refuses it.
  */
 static size_t decode(struct slice text, char *out)
 {
@@ -220,7 +217,8 @@ static struct slice flags_fault(enum mc_verb verb, const struct mc_meta *meta)
         if (own.len > 0)
             fault = own;
     }
-    return fault.len > 0 && (verb == MC_META_DELETE || verb == MC_META_ARITHMETIC) ? bad_flag : fault;
+    return fault.len > 0 && (verb == MC_META_DELETE || verb == MC_META_ARITHMETIC) ? bad_flag
+                                                                                   : fault;
 }
 
 static bool is_mode(enum mc_verb verb, char mode)
@@ -249,8 +247,8 @@ struct slice mc_meta_fault(enum mc_verb verb, const struct mc_meta *meta)
 
 /* -- Requests ---------------------------------------------------------------------------------- */
 
-/* Takes in the flags, of which there are `most` at most; false: there are more. `once`: none of our four is
- * there twice. */
+/* Takes in the flags, of which there are `most` at most; false: there are more. `once`: none of our
+ * four is there twice. */
 static bool take_flags(struct slice rest, unsigned most, struct mc_meta *meta, bool *is_once)
 {
     bool once = true;
@@ -372,8 +370,7 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
         *answer = mc_meta_fault(verb, meta);
         return refused;
     }
-    meta->marked = meta->wants_opaque ||
-                   meta->flag_count - meta->quiet - meta->wants_key < most;
+    meta->marked = meta->wants_opaque || meta->flag_count - meta->quiet - meta->wants_key < most;
     return MC_META_OK;
 }
 

@@ -249,8 +249,8 @@ static bool next_other(struct slice *rest, struct slice *flag)
 }
 
 /*
- * A reply's flags stand in the order of the request's, and what the server says by itself behind them.
- * `shown`: key and opaque are.
+ * A reply's flags stand in the order of the request's, and what the server says by itself behind
+ * them. `shown`: key and opaque are.
  */
 static char *put_flags(char *at, struct slice rest, const struct mc_meta_echo *echo, bool shown)
 {
@@ -296,8 +296,8 @@ size_t mc_meta_miss_write(const struct mc_meta_echo *echo, char *out)
     return (size_t)(put(at, SLICE("\r\n")) - out);
 }
 
-size_t mc_meta_hit_write(const struct mc_meta *meta, const struct mc_meta_echo *echo, size_t value_len,
-                         uint64_t cas, char *out)
+size_t mc_meta_hit_write(const struct mc_meta *meta, const struct mc_meta_echo *echo,
+                         size_t value_len, uint64_t cas, char *out)
 {
     char *at = out;
 

@@ -65,8 +65,7 @@ static enum mc_reply_verdict parse_value(const char *at, const char *end, struct
     if (at == NULL)
         return MC_REPLY_BAD;
     out->with_cas = at < end;
-    if (out->with_cas &&
-        (*at++ != ' ' || !slice_to_u64(slice_of(at, (size_t)(end - at)), &cas)))
+    if (out->with_cas && (*at++ != ' ' || !slice_to_u64(slice_of(at, (size_t)(end - at)), &cas)))
         return MC_REPLY_BAD;
     return MC_REPLY_OK;
 }

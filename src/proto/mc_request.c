@@ -356,7 +356,8 @@ static enum mc_request_verdict incomplete(struct slice bytes)
     return MC_REQUEST_MORE;
 }
 
-/* "get <key>\r\n", the commonest of all, in one pass; false: it is something else, or not all here. */
+/* "get <key>\r\n", the commonest of all, in one pass; false: it is something else, or not all here.
+ */
 static bool take_get(struct slice bytes, struct mc_request *request)
 {
     struct slice key;

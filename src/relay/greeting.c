@@ -43,7 +43,8 @@ static void leave(struct greeting *greeting)
     worker_bury(greetings->worker, &greeting->grave);
 }
 
-/* Who connects and goes without a word, as a check of a load balancer, has not failed at anything. */
+/* Who connects and goes without a word, as a check of a load balancer, has not failed at anything.
+ */
 static void give_up(struct greeting *greeting, const char *why)
 {
     char peer[ADDRESS_TEXT];

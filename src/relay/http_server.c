@@ -403,9 +403,8 @@ static struct http_server *create(struct http_backend *backend)
         errno = ENOMEM;
         return NULL;
     }
-    fd = backend->addresses.count > 0
-             ? stream_connect_socket(&backend->addresses.all[backend->way])
-             : -1;
+    fd = backend->addresses.count > 0 ? stream_connect_socket(&backend->addresses.all[backend->way])
+                                      : -1;
     if (fd < 0) {
         int error = backend->addresses.count > 0 ? errno : EDESTADDRREQ;
         slab_put(&plane->servers, server);

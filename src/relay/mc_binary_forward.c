@@ -212,7 +212,8 @@ static enum mc_step forward_write(struct mc_client *client,
     return send_write(client, connection, op, &request, place, value);
 }
 
-/* The value, as far as it is here: of one that streams, VALUE_GUARD_BYTES at least (mc_binary_forward). */
+/* The value, as far as it is here: of one that streams, VALUE_GUARD_BYTES at least
+ * (mc_binary_forward). */
 static struct slice value_here(const struct mc_client *client,
                                const struct mc_binary_request *request)
 {

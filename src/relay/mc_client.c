@@ -44,8 +44,8 @@ struct mc_client *mc_client_create(struct mc_plane *plane, struct mc_view *view,
     client->view = mc_view_ref(view);
     client->cell = &plane->nobody;
     client->listener = (uint16_t)listener;
-    client->listener_cell = cells_get(worker->telemetry->mc_listeners,
-                                      plan->listener_cells[listener], worker->index);
+    client->listener_cell =
+        cells_get(worker->telemetry->mc_listeners, plan->listener_cells[listener], worker->index);
     client->dialect = &mc_text;
     client->affinity = plane->next_affinity++;
     client->last_active = worker_now(worker);
@@ -348,7 +348,8 @@ static enum mc_step parse_one(struct mc_client *client)
         return MC_STEP_STOP;
     if (client->stage != MC_STAGE_SERVED)
         return mc_login_step(client, bytes);
-    /* Where too much waits, whoever has something under way waits for it, rather than be refused. */
+    /* Where too much waits, whoever has something under way waits for it, rather than be refused.
+     */
     if (client->plane->crowded > 0 && client->op_count > 0)
         return MC_STEP_STOP;
     client->plane->command++;
@@ -529,7 +530,7 @@ static void flush_task(struct turn_task *task)
 
 void mc_client_drain(struct mc_client *client)
 {
-    if (is_done(client) && input_bytes(&client->input).len == 0 && !client->stream.pending && client->upload == NULL &&
-        client->swallow == 0)
+    if (is_done(client) && input_bytes(&client->input).len == 0 && !client->stream.pending &&
+        client->upload == NULL && client->swallow == 0)
         mc_client_close(client, "the daemon stops");
 }

@@ -42,8 +42,7 @@ bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enu
 
 /* A delete of the key in that arm's namespace, a part of `primary`. False without memory. */
 static bool add_companion(const struct keyspace *keyspace, unsigned arm,
-                          struct mc_connection *connection, struct mc_op *primary,
-                          struct slice key)
+                          struct mc_connection *connection, struct mc_op *primary, struct slice key)
 {
     struct mc_plane *plane = primary->plane;
     struct key_place place;
@@ -93,8 +92,8 @@ static int arm_of(const struct mc_op *op, const struct plan *plan)
 }
 
 /*
- * In each namespace of the plan of now but the arm's own. A client whose arm is gone has its old plan, and by
- * that it would tell generations of before, and not the arms that came since.
+ * In each namespace of the plan of now but the arm's own. A client whose arm is gone has its old
+ * plan, and by that it would tell generations of before, and not the arms that came since.
  */
 static bool tell_all(struct mc_connection *connection, struct mc_op *op, struct slice key)
 {
@@ -114,9 +113,9 @@ void mc_invalidate_others(struct mc_client *client, struct mc_connection *connec
         return;
     if (connection->dedicated)
         op->flags |= MC_OP_TELL;
-    else if (client->view == client->plane->view
-                 ? !add_companions(mc_client_plan(client)->keyspace, client->arm, connection, op, key)
-                 : !tell_all(connection, op, key))
+    else if (client->view == client->plane->view ? !add_companions(mc_client_plan(client)->keyspace,
+                                                                   client->arm, connection, op, key)
+                                                 : !tell_all(connection, op, key))
         mc_connection_fail(connection, "the other versions could not be told", false);
 }
 

@@ -1,6 +1,6 @@
 /*
- * A connection to a memcached server: opened, greeted, written once a turn, read, and closed. What is
- * thought of the server as a whole is in mc_server.c.
+ * A connection to a memcached server: opened, greeted, written once a turn, read, and closed. What
+ * is thought of the server as a whole is in mc_server.c.
  */
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
@@ -190,8 +190,8 @@ static bool probe(struct mc_connection *connection)
 
     if (op == NULL)
         return false;
-    if (!buffer_append_static(&connection->output, &worker->buffers, connection->dialect->probe.data,
-                              connection->dialect->probe.len)) {
+    if (!buffer_append_static(&connection->output, &worker->buffers,
+                              connection->dialect->probe.data, connection->dialect->probe.len)) {
         mc_op_free(op);
         return false;
     }
@@ -239,7 +239,8 @@ static void became_ready(struct mc_connection *connection)
     counter_add(&connection->server->cell->up, 1);
 }
 
-/* Nothing was sent yet, so what waits for the connection can go another way, unless it is too late. */
+/* Nothing was sent yet, so what waits for the connection can go another way, unless it is too late.
+ */
 static void connect_failed(struct mc_connection *connection, const char *reason)
 {
     struct mc_server *server = connection->server;
@@ -266,7 +267,8 @@ static void established(struct mc_connection *connection)
     counter_add(&server->cell->connects, 1);
     server->untried = server->addresses.count - 1;
     if (mc_connection_trust(connection)->failures == 0 || !STAILQ_EMPTY(&connection->ops)) {
-        /* What was composed while the server was trusted still goes out: a probe would end up in it. */
+        /* What was composed while the server was trusted still goes out: a probe would end up in
+         * it. */
         became_ready(connection);
     } else if (!probe(connection)) {
         mc_connection_fail(connection, "out of memory", true);
@@ -290,8 +292,7 @@ static void log_in(struct mc_connection *connection)
         established(connection);
         return;
     case STREAM_AGAIN:
-        if (!watch_stream(&connection->watch, &connection->stream, true,
-                          connection->login.len > 0))
+        if (!watch_stream(&connection->watch, &connection->stream, true, connection->login.len > 0))
             mc_connection_fail(connection, "no memory for its events", true);
         return;
     case STREAM_CLOSED:
@@ -469,14 +470,14 @@ static void read_replies(struct mc_connection *connection)
             worker_defer(worker, &connection->flush);
         return;
     case STREAM_AGAIN:
-        if (!input_keep(&connection->input, &worker->buffers, 0) || !mc_connection_watch(connection))
+        if (!input_keep(&connection->input, &worker->buffers, 0) ||
+            !mc_connection_watch(connection))
             mc_connection_fail(connection, "out of memory", false);
         return;
     case STREAM_CLOSED:
         count_close(connection);
         /* An idle connection may be closed; with requests on it, it is a failure. */
-        mc_connection_fail(connection, "it closed the connection",
-                           !STAILQ_EMPTY(&connection->ops));
+        mc_connection_fail(connection, "it closed the connection", !STAILQ_EMPTY(&connection->ops));
         return;
     case STREAM_FAILED:
         count_close(connection);

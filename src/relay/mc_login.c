@@ -199,7 +199,8 @@ static unsigned count_free(const struct mc_login_queue *queue)
     unsigned count = 0;
 
     for (size_t i = 0; i < MC_LOGIN_SLOTS; i++)
-        count += atomic_load_explicit(&queue->slots[i].state, memory_order_relaxed) == MC_LOGIN_FREE;
+        count +=
+            atomic_load_explicit(&queue->slots[i].state, memory_order_relaxed) == MC_LOGIN_FREE;
     return count;
 }
 

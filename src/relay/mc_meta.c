@@ -1,11 +1,11 @@
 /*
- * Meta commands on the client's side: what becomes of each, and the line for the server. What a command
- * means for the other arms is said by a classic verb:
+ * Meta commands on the client's side: what becomes of each, and the line for the server. What a
+ * command means for the other arms is said by a classic verb:
  *
  *   ms              set; with C a cas, unless it answers a win (W) of its own arm: then a fill
  *   ms ME MA MP MR  add, append, prepend, replace
- *   md, ma          delete, incr; a delete too where md only marks an item as stale (I): what the other arms
- *                   have is older than that
+ *   md, ma          delete, incr; a delete too where md only marks an item as stale (I): what the
+ * other arms have is older than that
  */
 #include "crossfade/proto/mc_meta_reply.h"
 #include "crossfade/relay/mc_coherence.h"
@@ -45,7 +45,8 @@ static enum mc_step answer_lookup(struct mc_client *client, const struct command
     char letters[MC_META_FLAGS_MAX];
     struct mc_meta_echo echo = { .key = command->key,
                                  .opaque = command->meta.opaque,
-                                 .letters = slice_of(letters, mc_meta_letters(&command->meta, letters)),
+                                 .letters =
+                                     slice_of(letters, mc_meta_letters(&command->meta, letters)),
                                  .base64 = command->meta.base64,
                                  .quiet = command->meta.quiet };
     char text[MC_META_HEAD_MAX + MC_LOOKUP_MAX + 2];
@@ -189,8 +190,8 @@ static enum mc_verb classic_verb(const struct command *command)
     }
 }
 
-/* What it means for the other arms. A win stands in the memory of misses twice: as a miss, and as what a
- * cas may answer, too. */
+/* What it means for the other arms. A win stands in the memory of misses twice: as a miss, and as
+ * what a cas may answer, too. */
 static enum mc_verb effect_of(struct mc_client *client, const struct command *command,
                               const struct mc_op *op)
 {
@@ -329,10 +330,9 @@ static enum mc_step forward(struct mc_client *client, const struct command *comm
         mc_op_fail_here(op, server);
         return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
     }
-    len = command->too_large
-              ? write_delete(op, command->base64, line)
-              : mc_meta_write(command->request->verb, &command->meta, mc_op_wire(op), command->base64,
-                              mc_meta_note_of(op)->mark, line);
+    len = command->too_large ? write_delete(op, command->base64, line)
+                             : mc_meta_write(command->request->verb, &command->meta, mc_op_wire(op),
+                                             command->base64, mc_meta_note_of(op)->mark, line);
     if (upload)
         client->upload_left = command->meta.value_len + 2;
     return dispatch(client, connection, op, command, slice_of(line, len));

@@ -66,10 +66,10 @@ enum mc_pair mc_meta_pair_probe(struct mc_connection *connection, struct mc_pair
         connection->meta_swallows = reply.code == MC_META_CLIENT_ERROR;
     if (reply.code != MC_META_VERSION && connection->meta_lines < LINES_MAX)
         return MC_PAIR_ON;
-    connection->meta = reply.code == MC_META_VERSION && connection->meta_lines == 2 &&
-                               connection->meta_swallows
-                           ? MC_META_SPOKEN
-                           : MC_META_NOT_SPOKEN;
+    connection->meta =
+        reply.code == MC_META_VERSION && connection->meta_lines == 2 && connection->meta_swallows
+            ? MC_META_SPOKEN
+            : MC_META_NOT_SPOKEN;
     connection->server->spoke_meta = connection->meta == MC_META_SPOKEN;
     connection->server->meta_doubts = 0;
     mc_op_free(mc_pair_take(connection));

@@ -17,12 +17,12 @@ static const struct slice too_large = SLICE_INIT("SERVER_ERROR object too large 
 
 /*
  * What may answer each verb. An ms that the server does not know has left its value to be run as
- * commands; a value that does not end where it must is one that began somewhere else, if it is not an upload's,
- * which goes out as it comes.
+ * commands; a value that does not end where it must is one that began somewhere else, if it is not
+ * an upload's, which goes out as it comes.
  */
 static const unsigned allowed[] = {
-    [MC_META_GET] = CODE(MC_META_VA) | CODE(MC_META_HD) | CODE(MC_META_EN) | CODE(MC_META_ERROR) |
-                    ERRORS,
+    [MC_META_GET] =
+        CODE(MC_META_VA) | CODE(MC_META_HD) | CODE(MC_META_EN) | CODE(MC_META_ERROR) | ERRORS,
     [MC_META_SET] =
         CODE(MC_META_HD) | CODE(MC_META_NS) | CODE(MC_META_EX) | CODE(MC_META_NF) | ERRORS,
     [MC_META_DELETE] =
@@ -35,17 +35,16 @@ static const unsigned allowed[] = {
 static struct mc_meta_echo echo_of(const struct mc_op *op)
 {
     const struct mc_meta_note *note = mc_meta_note_of(op);
-    struct slice key = op->original != NULL
-                           ? slice_of(op->original->data, op->original->used)
-                           : slice_of(op->wire + op->prefix_len, (size_t)op->wire_len - op->prefix_len);
+    struct slice key = op->original != NULL ? slice_of(op->original->data, op->original->used)
+                                            : slice_of(op->wire + op->prefix_len,
+                                                       (size_t)op->wire_len - op->prefix_len);
 
-    return (struct mc_meta_echo){
-        .key = key,
-        .opaque = slice_of(op->wire + op->wire_len, note->opaque_len),
-        .letters = slice_of(op->wire + op->wire_len + note->opaque_len, note->letters_len),
-        .base64 = note->base64,
-        .quiet = note->quiet
-    };
+    return (struct mc_meta_echo){ .key = key,
+                                  .opaque = slice_of(op->wire + op->wire_len, note->opaque_len),
+                                  .letters = slice_of(op->wire + op->wire_len + note->opaque_len,
+                                                      note->letters_len),
+                                  .base64 = note->base64,
+                                  .quiet = note->quiet };
 }
 
 static bool is_error(enum mc_meta_code code)
@@ -53,7 +52,8 @@ static bool is_error(enum mc_meta_code code)
     return (CODE(code) & (ERRORS | CODE(MC_META_ERROR))) != 0;
 }
 
-static bool is_quiet(const struct mc_op *op, const struct mc_meta_echo *echo, enum mc_meta_code code)
+static bool is_quiet(const struct mc_op *op, const struct mc_meta_echo *echo,
+                     enum mc_meta_code code)
 {
     return !mc_meta_note_of(op)->overlong && mc_meta_reply_quiet(op->verb, echo, code);
 }
@@ -116,8 +116,7 @@ static void pass(struct mc_connection *connection, struct mc_op *op,
     before = sink->len;
     len = write_head(op, reply, &echo, head);
     ok = buffer_append_copy(sink, pool, head, len) &&
-         (rest.len == 0 ||
-          buffer_append(sink, pool, connection->input.chunk, rest.data, rest.len));
+         (rest.len == 0 || buffer_append(sink, pool, connection->input.chunk, rest.data, rest.len));
     mc_pair_passed(connection, op, sink, sink->len - before, ok);
 }
 
@@ -272,11 +271,10 @@ static bool is_allowed(const struct mc_connection *connection, const struct mc_o
 
     if ((allowed[op->verb] & CODE(reply->code)) == 0 || (!error && mc_pair_is_early(connection)))
         return false;
-    if (reply->code == MC_META_VA || (reply->code == MC_META_HD && op->verb != MC_META_SET &&
-                                      op->verb != MC_META_DELETE))
+    if (reply->code == MC_META_VA ||
+        (reply->code == MC_META_HD && op->verb != MC_META_SET && op->verb != MC_META_DELETE))
         return note->with_value == (reply->code == MC_META_VA);
-    return op->verb != MC_META_SET || connection->dedicated ||
-           !slice_equal(reply->line, bad_chunk);
+    return op->verb != MC_META_SET || connection->dedicated || !slice_equal(reply->line, bad_chunk);
 }
 
 enum mc_pair mc_meta_pair(struct mc_connection *connection, struct mc_op *op,
@@ -286,9 +284,8 @@ enum mc_pair mc_meta_pair(struct mc_connection *connection, struct mc_op *op,
 
     if (op->verb == MC_META_PROBE)
         return mc_meta_pair_probe(connection, pairing);
-    switch (op->verb == MC_META_DEBUG
-                ? mc_meta_debug_parse(pairing->bytes, mc_op_wire(op), &reply)
-                : mc_meta_reply_parse(pairing->bytes, &reply)) {
+    switch (op->verb == MC_META_DEBUG ? mc_meta_debug_parse(pairing->bytes, mc_op_wire(op), &reply)
+                                      : mc_meta_reply_parse(pairing->bytes, &reply)) {
     case MC_REPLY_MORE:
         return MC_PAIR_MORE;
     case MC_REPLY_BAD:

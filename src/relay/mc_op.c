@@ -74,8 +74,8 @@ struct buffer *mc_op_sink(struct mc_op *op)
 static void finish(struct mc_op *op)
 {
     /* A command counts once, by its last key. */
-    if (op->cell != NULL && (!mc_verb_is_get(op->verb) || (op->flags & MC_OP_LAST) ||
-                             op->verb == MC_META_GET))
+    if (op->cell != NULL &&
+        (!mc_verb_is_get(op->verb) || (op->flags & MC_OP_LAST) || op->verb == MC_META_GET))
         histogram_add(&op->cell->latency, worker_now(op->plane->worker) - op->started);
     if (op->client == NULL) {
         mc_op_free(op);

@@ -41,9 +41,9 @@ void mc_pair_value_done(struct mc_connection *connection)
 }
 
 /*
- * What a client is owed next piles up in its output; what it is owed later, and a value of moderate size until
- * all of it is here, is parked with the operations. A value that was parked last adds to the output
- * without having been passed to it: so the output is looked at whatever the sink is.
+ * What a client is owed next piles up in its output; what it is owed later, and a value of moderate
+ * size until all of it is here, is parked with the operations. A value that was parked last adds to
+ * the output without having been passed to it: so the output is looked at whatever the sink is.
  */
 void mc_pair_passed(struct mc_connection *connection, struct mc_op *op, const struct buffer *sink,
                     size_t len, bool ok)

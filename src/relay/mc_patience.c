@@ -1,16 +1,17 @@
 /*
- * How long is waited: for a server that does not answer or hardly moves, and for a client that does not
- * read what a server sends it.
+ * How long is waited: for a server that does not answer or hardly moves, and for a client that does
+ * not read what a server sends it.
  */
 #include "crossfade/relay/mc_pools.h"
 
 /* Shares of the request timeout. */
 #define PATIENCE_MOST 2
-/* With much of its output waiting besides, a client that takes nothing for so long is not going to. */
+/* With much of its output waiting besides, a client that takes nothing for so long is not going to.
+ */
 #define PATIENCE_LIMIT MILLISECONDS(250)
 #define PATIENCE_LEAST 16
-/* A value that streams, either way, has to move by so much (or to its end) within a request timeout: a
- * server that sends a byte now and then would hold up all who share the connection. */
+/* A value that streams, either way, has to move by so much (or to its end) within a request
+ * timeout: a server that sends a byte now and then would hold up all who share the connection. */
 #define PACE_BYTES (16u * 1024u)
 
 static uint64_t now_of(const struct mc_connection *connection)

@@ -64,11 +64,11 @@ static struct mc_server *find_server(struct mc_plane *plane, const struct plan_b
 {
     struct mc_server *server;
 
-    LIST_FOREACH(server, &plane->servers, link)
-    if (mc_server_is(server, backend, config)) {
-        mc_server_configure(server, backend, config);
-        return server;
-    }
+    LIST_FOREACH (server, &plane->servers, link)
+        if (mc_server_is(server, backend, config)) {
+            mc_server_configure(server, backend, config);
+            return server;
+        }
     return mc_server_create(plane, backend, config);
 }
 
@@ -113,8 +113,8 @@ static int find_listener(const struct config_cache *config, const struct config_
 }
 
 /*
- * Clients move to the new view, and keep the arm that they have, whatever the listener says now. One whose
- * arm is gone stays with the old view, as does one without an arm whose listener is gone.
+ * Clients move to the new view, and keep the arm that they have, whatever the listener says now.
+ * One whose arm is gone stays with the old view, as does one without an arm whose listener is gone.
  */
 static void move_clients(struct mc_plane *plane, const struct mc_view *before,
                          struct mc_view *after)
@@ -124,8 +124,7 @@ static void move_clients(struct mc_plane *plane, const struct mc_view *before,
     uint64_t now = worker_now(plane->worker);
     struct mc_client *client;
 
-    TAILQ_FOREACH(client, &plane->client_list, link)
-    {
+    TAILQ_FOREACH (client, &plane->client_list, link) {
         int arm;
         int listener;
 
@@ -174,8 +173,8 @@ static void count_certificates(const struct mc_plane *plane)
 }
 
 /*
- * Connections are open before a client needs them: after the start, a reload, and a server's return. A
- * few at a time, as nothing waits for them.
+ * Connections are open before a client needs them: after the start, a reload, and a server's
+ * return. A few at a time, as nothing waits for them.
  */
 static void warm_up(struct mc_plane *plane, uint64_t now)
 {
@@ -184,8 +183,8 @@ static void warm_up(struct mc_plane *plane, uint64_t now)
 
     if (plane->worker->draining)
         return;
-    LIST_FOREACH(server, &plane->servers, link)
-    left -= mc_server_warm(server, now, left);
+    LIST_FOREACH (server, &plane->servers, link)
+        left -= mc_server_warm(server, now, left);
 }
 
 bool mc_plane_adopt(struct mc_plane *plane)

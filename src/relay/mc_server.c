@@ -79,9 +79,9 @@ static bool keeps_ways(const struct mc_server *server, const struct addresses *a
         if (server->connections[i].state != MC_CLOSED &&
             find_way(server, server->connections[i].way, addresses) < 0)
             return false;
-    LIST_FOREACH(upload, &server->uploads, upload)
-    if (find_way(server, upload->way, addresses) < 0)
-        return false;
+    LIST_FOREACH (upload, &server->uploads, upload)
+        if (find_way(server, upload->way, addresses) < 0)
+            return false;
     return find_way(server, server->way, addresses) >= 0;
 }
 
@@ -106,8 +106,8 @@ static void place(struct mc_server *server, const struct addresses *addresses)
             if (server->connections[i].state != MC_CLOSED)
                 server->connections[i].way =
                     (unsigned)find_way(server, server->connections[i].way, addresses);
-        LIST_FOREACH(upload, &server->uploads, upload)
-        upload->way = (unsigned)find_way(server, upload->way, addresses);
+        LIST_FOREACH (upload, &server->uploads, upload)
+            upload->way = (unsigned)find_way(server, upload->way, addresses);
         server->way = (unsigned)find_way(server, server->way, addresses);
     }
     server->addresses = *addresses;
@@ -122,8 +122,7 @@ static void close_idle(struct mc_server *server)
     struct mc_connection *upload = LIST_FIRST(&server->uploads);
 
     for (unsigned i = 0; i < server->connection_count; i++)
-        if (server->connections[i].state != MC_CLOSED &&
-            STAILQ_EMPTY(&server->connections[i].ops))
+        if (server->connections[i].state != MC_CLOSED && STAILQ_EMPTY(&server->connections[i].ops))
             mc_connection_fail(&server->connections[i], "drained", false);
     while (upload != NULL) {
         struct mc_connection *next = LIST_NEXT(upload, upload);
@@ -156,9 +155,9 @@ bool mc_server_idle(const struct mc_server *server)
     for (unsigned i = 0; i < server->connection_count; i++)
         if (!STAILQ_EMPTY(&server->connections[i].ops))
             return false;
-    LIST_FOREACH(upload, &server->uploads, upload)
-    if (!STAILQ_EMPTY(&upload->ops) || upload->uploader != NULL)
-        return false;
+    LIST_FOREACH (upload, &server->uploads, upload)
+        if (!STAILQ_EMPTY(&upload->ops) || upload->uploader != NULL)
+            return false;
     return true;
 }
 
@@ -269,7 +268,8 @@ const char *mc_server_refusal(const struct mc_server *server, const struct mc_di
         (void)snprintf(out, size, "too many requests wait for memcached server %.64s",
                        server->name);
     else if (server->upload_count >= MC_UPLOADS_MAX)
-        (void)snprintf(out, size, "too many large values are on their way to memcached server %.64s",
+        (void)snprintf(out, size,
+                       "too many large values are on their way to memcached server %.64s",
                        server->name);
     else
         (void)snprintf(out, size, "no connection to memcached server %.64s", server->name);
@@ -346,9 +346,9 @@ static void try_again(struct mc_server *server, const struct mc_dialect *dialect
     for (unsigned i = 0; i < server->per_dialect; i++)
         if (is_coming_up(&connections[i]))
             return;
-    LIST_FOREACH(upload, &server->uploads, upload)
-    if (upload->dialect == dialect && is_coming_up(upload) && upload->uploader == NULL)
-        return;
+    LIST_FOREACH (upload, &server->uploads, upload)
+        if (upload->dialect == dialect && is_coming_up(upload) && upload->uploader == NULL)
+            return;
     for (unsigned i = 0; i < server->per_dialect; i++) {
         if (connections[i].state == MC_CLOSED) {
             (void)mc_connection_open(&connections[i]);

@@ -47,16 +47,38 @@ static const struct row general[] = {
 
 /*
  * What only a server knows, or what a proxy does not have. Tools read these without looking whether
- * they are there (memcached_exporter before 0.5, Datadog's agent, Munin), so they are, and are nothing.
+ * they are there (memcached_exporter before 0.5, Datadog's agent, Munin), so they are, and are
+ * nothing.
  */
 static const char *const nothing[] = {
-    "get_expired",         "get_flushed",         "rejected_connections", "store_too_large",
-    "store_no_memory",     "limit_maxbytes",      "listen_disabled_num",  "time_in_listen_disabled_us",
-    "conn_yields",         "hash_bytes",          "bytes",                "curr_items",
-    "slabs_moved",         "lru_crawler_starts",  "malloc_fails",         "expired_unfetched",
-    "evicted_unfetched",   "evicted_active",      "evictions",            "reclaimed",
-    "crawler_reclaimed",   "crawler_items_checked", "lrutail_reflocked",  "moves_to_cold",
-    "moves_to_warm",       "moves_within_lru",    "direct_reclaims",      "lru_bumps_dropped",
+    "get_expired",
+    "get_flushed",
+    "rejected_connections",
+    "store_too_large",
+    "store_no_memory",
+    "limit_maxbytes",
+    "listen_disabled_num",
+    "time_in_listen_disabled_us",
+    "conn_yields",
+    "hash_bytes",
+    "bytes",
+    "curr_items",
+    "slabs_moved",
+    "lru_crawler_starts",
+    "malloc_fails",
+    "expired_unfetched",
+    "evicted_unfetched",
+    "evicted_active",
+    "evictions",
+    "reclaimed",
+    "crawler_reclaimed",
+    "crawler_items_checked",
+    "lrutail_reflocked",
+    "moves_to_cold",
+    "moves_to_warm",
+    "moves_within_lru",
+    "direct_reclaims",
+    "lru_bumps_dropped",
 };
 
 struct reply {
@@ -135,8 +157,7 @@ static void add_general(const struct reply *reply)
 /* The proxy's own: what memcached has no name for. */
 static void add_own(const struct reply *reply)
 {
-    const struct config_arm *arm =
-        mc_client_plan(reply->client)->arms[reply->client->arm].config;
+    const struct config_arm *arm = mc_client_plan(reply->client)->arms[reply->client->arm].config;
 
     add(reply, "arm", "%.64s", arm->name);
     add(reply, "namespace", "%.64s", arm->namespace);
@@ -200,8 +221,7 @@ enum mc_stats_verdict mc_stats(struct mc_client *client, struct slice arguments,
                slice_starts(arguments, SLICE("detail")) ||
                slice_starts(arguments, SLICE("cachedump"))) {
         return refuse(client, MC_STATS_REFUSED);
-    } else if (!slice_equal(arguments, SLICE("items")) &&
-               !slice_equal(arguments, SLICE("conns"))) {
+    } else if (!slice_equal(arguments, SLICE("items")) && !slice_equal(arguments, SLICE("conns"))) {
         return refuse(client, MC_STATS_UNKNOWN);
     }
     return MC_STATS_OK;

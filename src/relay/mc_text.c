@@ -1,6 +1,6 @@
 /*
- * The text protocol on the client's side: takes one command after the other out of its input. What reads
- * or writes keys goes on to a server (relay/mc_text_forward.c), the rest is answered here.
+ * The text protocol on the client's side: takes one command after the other out of its input. What
+ * reads or writes keys goes on to a server (relay/mc_text_forward.c), the rest is answered here.
  */
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_meta.h"
@@ -16,7 +16,7 @@ static const struct slice get_failed_line =
 static const struct slice bad_chunk = SLICE_INIT("CLIENT_ERROR bad data chunk\r\n");
 
 static enum mc_step refuse(struct mc_client *client, const struct mc_request *request,
-                        struct slice answer)
+                           struct slice answer)
 {
     counter_add(&client->cell->refused, 1);
     input_consume(&client->input, request->line_len);
@@ -25,7 +25,7 @@ static enum mc_step refuse(struct mc_client *client, const struct mc_request *re
 
 /* A storage command whose value fits: it is forwarded when all of it is here. */
 static enum mc_step storage(struct mc_client *client, const struct mc_request *request,
-                         struct slice bytes)
+                            struct slice bytes)
 {
     size_t total = request->line_len + (size_t)request->value_len + 2;
     struct slice value;
@@ -97,8 +97,8 @@ static void text_flushed(struct mc_op *op, enum mc_flush_result result)
     char line[200] = "OK\r\n";
 
     if (result != MC_FLUSH_DONE)
-        (void)snprintf(line, sizeof(line), "%s %s\r\n",
-                       refused ? "CLIENT_ERROR" : "SERVER_ERROR", mc_flush_reason(result));
+        (void)snprintf(line, sizeof(line), "%s %s\r\n", refused ? "CLIENT_ERROR" : "SERVER_ERROR",
+                       mc_flush_reason(result));
     mc_op_part_done(op, slice_string(line));
 }
 
@@ -124,7 +124,7 @@ static enum mc_step forward(struct mc_client *client, const struct mc_request *r
 }
 
 static enum mc_step dispatch(struct mc_client *client, const struct mc_request *request,
-                          struct slice bytes, struct slice answer)
+                             struct slice bytes, struct slice answer)
 {
     switch (request->verb) {
     case MC_QUIT:
@@ -137,7 +137,8 @@ static enum mc_step dispatch(struct mc_client *client, const struct mc_request *
                                                                                   : MC_STEP_CLOSE;
     case MC_VERBOSITY:
         input_consume(&client->input, request->line_len);
-        return request->noreply || mc_client_answer(client, SLICE("OK\r\n")) ? MC_STEP_ON : MC_STEP_CLOSE;
+        return request->noreply || mc_client_answer(client, SLICE("OK\r\n")) ? MC_STEP_ON
+                                                                             : MC_STEP_CLOSE;
     case MC_STATS: {
         bool ok = text_stats(client, request->keys);
         input_consume(&client->input, request->line_len);

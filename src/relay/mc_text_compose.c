@@ -1,12 +1,14 @@
 /*
  * Composing commands for a server: into the worker's append chunk, in one piece each, so that the
- * commands of many clients leave in one vector. The key in the composed bytes is also the one that the
- * reply is held against: the operation keeps a reference, and the chunk stays until it is answered.
+ * commands of many clients leave in one vector. The key in the composed bytes is also the one that
+ * the reply is held against: the operation keeps a reference, and the chunk stays until it is
+ * answered.
  */
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
 
-/* Keys in one get, and bytes of its line: memcached reads lines up to 16 KiB without a new buffer. */
+/* Keys in one get, and bytes of its line: memcached reads lines up to 16 KiB without a new buffer.
+ */
 #define BATCH_KEYS 100u
 #define BATCH_BYTES 12000u
 /* A gat line has to arrive whole within memcached's limit for lines that are no get. */
@@ -30,7 +32,8 @@ bool mc_connection_close_batch(struct mc_connection *connection)
     connection->batch_last = NULL;
     if (connection->room_left >= 2) {
         memcpy(connection->room, "\r\n", 2);
-        ok = buffer_append_ref(&connection->output, pool, connection->room_chunk, connection->room, 2);
+        ok = buffer_append_ref(&connection->output, pool, connection->room_chunk, connection->room,
+                               2);
     } else {
         ok = buffer_append_copy(&connection->output, pool, "\r\n", 2);
     }
@@ -40,9 +43,9 @@ bool mc_connection_close_batch(struct mc_connection *connection)
 }
 
 /*
- * A get of many keys goes to several servers key by key, so each one's next key would be a piece of its own in
- * the append chunk. Whose keys are found apart gets room there for several at once; its operations hold the
- * chunk. False without memory.
+ * A get of many keys goes to several servers key by key, so each one's next key would be a piece of
+ * its own in the append chunk. Whose keys are found apart gets room there for several at once; its
+ * operations hold the chunk. False without memory.
  */
 static bool make_room(struct mc_connection *connection, size_t needed)
 {

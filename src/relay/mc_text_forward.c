@@ -1,6 +1,6 @@
 /*
- * What becomes of a classic command of one key: one operation, whose line, and value if it has one, go to
- * the key's server. The gets are in relay/mc_text_get.c.
+ * What becomes of a classic command of one key: one operation, whose line, and value if it has one,
+ * go to the key's server. The gets are in relay/mc_text_get.c.
  */
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_lookup.h"
@@ -153,13 +153,15 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
         return refuse_size(client, original);
     if (storage && !too_large &&
         mc_is_guarded(client, &place, request.verb, request.flags, beginning))
-        return request.noreply || mc_client_answer(client, SLICE(MC_TEXT_GUARDED)) ? MC_FORWARD_OK
-                                                                    : MC_FORWARD_NO_MEMORY;
+        return request.noreply || mc_client_answer(client, SLICE(MC_TEXT_GUARDED))
+                   ? MC_FORWARD_OK
+                   : MC_FORWARD_NO_MEMORY;
     if (mc_observe_due(client->plane))
         observe(client, original, &place, value);
     if (too_large)
         make_delete(&request);
-    server = client->view->servers[placement_server(mc_client_plan(client)->placement, request.keys)];
+    server =
+        client->view->servers[placement_server(mc_client_plan(client)->placement, request.keys)];
     connection = upload ? mc_server_upload(server, client)
                         : mc_server_connection(server, &mc_text, client->affinity);
     op = mc_client_op(client, request.verb);

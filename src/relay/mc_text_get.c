@@ -1,10 +1,10 @@
 /*
  * A get of one key or many: one operation for each key, batched by server.
  *
- * One bad key spoils the whole command, as with memcached. Most gets are sent while their keys are looked
- * at, and taken back if a later key is bad. One of more keys than a client may have operations under way is
- * looked at to its end before the first reply can go out, and then taken apart in steps: client->get_taken
- * says how far. Its line stays in the input meanwhile.
+ * One bad key spoils the whole command, as with memcached. Most gets are sent while their keys are
+ * looked at, and taken back if a later key is bad. One of more keys than a client may have
+ * operations under way is looked at to its end before the first reply can go out, and then taken
+ * apart in steps: client->get_taken says how far. Its line stays in the input meanwhile.
  */
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_lookup.h"
@@ -122,7 +122,8 @@ static enum key_verdict look_ahead(const struct mc_client *client, struct slice 
     return KEY_OK;
 }
 
-/* Sends the keys of a get as far as there is room for them. `key` is the first, `rest` what follows it. */
+/* Sends the keys of a get as far as there is room for them. `key` is the first, `rest` what follows
+ * it. */
 static enum mc_forward_verdict send_keys(struct mc_client *client, const struct mc_request *request,
                                          struct slice key, struct slice rest)
 {
@@ -170,8 +171,8 @@ static enum mc_forward_verdict send_keys(struct mc_client *client, const struct 
 
 enum mc_forward_verdict mc_forward_get(struct mc_client *client, const struct mc_request *request)
 {
-    struct slice rest = slice_of(request->keys.data + client->get_taken,
-                                 request->keys.len - client->get_taken);
+    struct slice rest =
+        slice_of(request->keys.data + client->get_taken, request->keys.len - client->get_taken);
     enum mc_forward_verdict verdict;
     const struct mc_op *first;
     struct slice key;

@@ -1,7 +1,7 @@
 /*
- * Replies of a server in the text protocol. Requests that are answered by one line take one operation
- * off the queue each. A get of several keys is answered by the values that exist, in the order asked,
- * and END; each value names its key, so the keys before it are misses:
+ * Replies of a server in the text protocol. Requests that are answered by one line take one
+ * operation off the queue each. A get of several keys is answered by the values that exist, in the
+ * order asked, and END; each value names its key, so the keys before it are misses:
  *
  *   sent       get p:a p:b p:c       (operations a, b, c; c carries BATCH_END)
  *   received   VALUE p:b 0 5 ...     a is a miss; b is answered
@@ -22,8 +22,8 @@ static const struct slice too_large = SLICE_INIT("SERVER_ERROR object too large 
 #define ERRORS (KIND(MC_REPLY_SERVER_ERROR) | KIND(MC_REPLY_CLIENT_ERROR) | KIND(MC_REPLY_ERROR))
 
 /*
- * What may answer each verb. A storage command is never answered by CLIENT_ERROR or ERROR as long as the
- * server has understood the line; if it has not, it takes the value for commands.
+ * What may answer each verb. A storage command is never answered by CLIENT_ERROR or ERROR as long
+ * as the server has understood the line; if it has not, it takes the value for commands.
  */
 static const unsigned allowed[] = {
     [MC_SET] = KIND(MC_REPLY_STORED) | KIND(MC_REPLY_NOT_STORED) | KIND(MC_REPLY_SERVER_ERROR),
@@ -104,7 +104,8 @@ static enum mc_pair take_value(struct mc_connection *connection, struct mc_op *o
     bool whole = bytes.len >= total;
 
     if (reply->with_cas != (op->verb == MC_GETS || op->verb == MC_GATS))
-        return mc_pair_doubt(pairing, "a cas number where none was asked for, or none", reply->line);
+        return mc_pair_doubt(pairing, "a cas number where none was asked for, or none",
+                             reply->line);
     if (!whole && total <= MC_ITEM_WHOLE) {
         pairing->need = (size_t)total;
         return MC_PAIR_MORE;

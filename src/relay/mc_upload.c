@@ -1,9 +1,10 @@
 /*
- * Large values: each streams from its client over a connection that nobody shares meanwhile, so that a
- * slow client holds nobody up. There are MC_UPLOADS_MAX of them for each server; the clients behind
- * stand in line for their turn, and none for longer than a request timeout.
+ * Large values: each streams from its client over a connection that nobody shares meanwhile, so
+ * that a slow client holds nobody up. There are MC_UPLOADS_MAX of them for each server; the clients
+ * behind stand in line for their turn, and none for longer than a request timeout.
  *
- *   client: set, 1 GB --> its turn? --no--> in the line --turn--> connection --all sent, answered--> next
+ *   client: set, 1 GB --> its turn? --no--> in the line --turn--> connection --all sent,
+ * answered--> next
  *                                              `--request timeout--> SERVER_ERROR
  *
  * A client that hardly sends keeps its connection only as long as nobody waits for it.
@@ -85,10 +86,10 @@ static struct mc_connection *find_idle(const struct mc_server *server,
 {
     struct mc_connection *connection;
 
-    LIST_FOREACH(connection, &server->uploads, upload)
-    if (connection->uploader == NULL && connection->state == MC_READY &&
-        STAILQ_EMPTY(&connection->ops) && connection->dialect == dialect)
-        break;
+    LIST_FOREACH (connection, &server->uploads, upload)
+        if (connection->uploader == NULL && connection->state == MC_READY &&
+            STAILQ_EMPTY(&connection->ops) && connection->dialect == dialect)
+            break;
     return connection;
 }
 
@@ -155,8 +156,8 @@ static void take_from_slow(struct mc_server *server, uint64_t now)
     const struct mc_client *client;
     unsigned wanted = 0;
 
-    TAILQ_FOREACH(client, &server->upload_line, upload_turn)
-    wanted++;
+    TAILQ_FOREACH (client, &server->upload_line, upload_turn)
+        wanted++;
     while (connection != NULL && wanted > 0) {
         struct mc_connection *next = LIST_NEXT(connection, upload);
         if (mc_connection_waits_for_value(connection) &&
@@ -186,10 +187,10 @@ void mc_upload_tick(struct mc_server *server, uint64_t now)
         connection = next;
     }
     take_from_slow(server, now);
-    TAILQ_FOREACH(client, &server->upload_line, upload_turn)
-    if (now > client->upload_since + server->request_timeout ||
-        !mc_server_is_usable(server, client->dialect)) {
-        client->upload_refused = true;
-        mc_client_wake(client);
-    }
+    TAILQ_FOREACH (client, &server->upload_line, upload_turn)
+        if (now > client->upload_since + server->request_timeout ||
+            !mc_server_is_usable(server, client->dialect)) {
+            client->upload_refused = true;
+            mc_client_wake(client);
+        }
 }

@@ -168,8 +168,8 @@ static bool fill_tls(struct plan *plan, const struct plan *previous, struct tele
     const struct config_cache *cache = &plan->config->cache;
     struct tls_faults faults = { plan->config, error, error_size, false };
 
-    plan->tls = tls_set_create(plan->config, previous != NULL ? previous->tls : NULL, report_tls,
-                               &faults);
+    plan->tls =
+        tls_set_create(plan->config, previous != NULL ? previous->tls : NULL, report_tls, &faults);
     if (plan->tls == NULL)
         return false;
     plan->tls_cells = calloc(plan->tls->listener_count + 1, sizeof(*plan->tls_cells));

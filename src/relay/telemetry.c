@@ -6,11 +6,11 @@
 
 #define COUNTER(block, field, text)                                                                \
     {                                                                                              \
-        #field, text, METRIC_COUNTER, offsetof(struct block, field)                                \
+#field, text, METRIC_COUNTER, offsetof(struct block, field)                                \
     }
 #define GAUGE(block, field, text)                                                                  \
     {                                                                                              \
-        #field, text, METRIC_GAUGE, offsetof(struct block, field)                                  \
+#field, text, METRIC_GAUGE, offsetof(struct block, field)                                  \
     }
 #define END                                                                                        \
     {                                                                                              \
@@ -43,7 +43,8 @@ const struct metric mc_arm_metrics[] = {
     COUNTER(mc_arm_cell, decr_hits, "Decrements of a present key."),
     COUNTER(mc_arm_cell, decr_misses, "Decrements of a missing key."),
     COUNTER(mc_arm_cell, companions, "Deletes sent to the namespaces of other arms."),
-    COUNTER(mc_arm_cell, companions_failed, "Invalidations of other arms that no server confirmed."),
+    COUNTER(mc_arm_cell, companions_failed,
+            "Invalidations of other arms that no server confirmed."),
     COUNTER(mc_arm_cell, noreply_failed, "Commands without a reply that no server confirmed."),
     COUNTER(mc_arm_cell, refused, "Commands refused as the client's fault."),
     COUNTER(mc_arm_cell, guarded, "Values that the guard of a rule refused."),
@@ -176,10 +177,9 @@ struct telemetry *telemetry_create(unsigned workers)
     telemetry->names = cells_create(1, sizeof(struct name_cell));
     telemetry->workers = cells_create(workers, sizeof(struct worker_cell));
     if (telemetry->mc_arms == NULL || telemetry->mc_listeners == NULL ||
-        telemetry->mc_servers == NULL || telemetry->tls == NULL ||
-        telemetry->http_arms == NULL || telemetry->http_backends == NULL ||
-        telemetry->names == NULL || telemetry->workers == NULL ||
-        cells_index(telemetry->workers, "worker") < 0) {
+        telemetry->mc_servers == NULL || telemetry->tls == NULL || telemetry->http_arms == NULL ||
+        telemetry->http_backends == NULL || telemetry->names == NULL ||
+        telemetry->workers == NULL || cells_index(telemetry->workers, "worker") < 0) {
         telemetry_destroy(telemetry);
         return NULL;
     }

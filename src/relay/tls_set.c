@@ -70,10 +70,10 @@ static bool fill_listeners(struct tls_set *set, struct section *section,
             continue;
         (void)snprintf(section->path, sizeof(section->path), "cache.listen[%zu].tls", i);
         before = find_listener(previous, listener);
-        set->listeners[i] = before != NULL ? tls_context_ref(before)
-                                           : tls_context_server(&listener->tls,
-                                                                listener->endpoint.text,
-                                                                set->tickets, report_key, section);
+        set->listeners[i] = before != NULL
+                                ? tls_context_ref(before)
+                                : tls_context_server(&listener->tls, listener->endpoint.text,
+                                                     set->tickets, report_key, section);
         done = done && set->listeners[i] != NULL;
     }
     return done;
@@ -87,10 +87,10 @@ static bool fill_servers(struct tls_set *set, struct section *section,
     if (!section->config->cache.present || !tls->present)
         return true;
     (void)snprintf(section->path, sizeof(section->path), "cache.server_tls");
-    set->servers = previous != NULL && previous->servers != NULL &&
-                           tls_context_reaches(previous->servers, tls)
-                       ? tls_context_ref(previous->servers)
-                       : tls_context_client(tls, report_key, section);
+    set->servers =
+        previous != NULL && previous->servers != NULL && tls_context_reaches(previous->servers, tls)
+            ? tls_context_ref(previous->servers)
+            : tls_context_client(tls, report_key, section);
     return set->servers != NULL;
 }
 

@@ -308,12 +308,9 @@ bool audit_owes(const struct audit *audit)
 bool audit_note(const char *state_dir, const char *by, const char *verb, const char *of,
                 char *error, size_t error_size)
 {
-    struct audit_entry entry = { .by = by,
-                                 .verb = verb,
-                                 .of = of,
-                                 .rollout = "",
-                                 .reason = "",
-                                 .time = clock_wall() };
+    struct audit_entry entry = {
+        .by = by, .verb = verb, .of = of, .rollout = "", .reason = "", .time = clock_wall()
+    };
     int folder = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char line[AUDIT_LINE_MAX];
     size_t len = compose(&entry, line);

@@ -11,9 +11,9 @@
 bool file_write(int fd, struct slice data) MUST_CHECK;
 
 /*
- * Locks a file of that name in the folder (made if it is missing) until the descriptor is closed, or the
- * process ends. -1 with errno and a sentence in error[]; EWOULDBLOCK: another process has it. `path`: the
- * folder's.
+ * Locks a file of that name in the folder (made if it is missing) until the descriptor is closed,
+ * or the process ends. -1 with errno and a sentence in error[]; EWOULDBLOCK: another process has
+ * it. `path`: the folder's.
  */
 int file_lock(int folder, const char *path, const char *name, char *error,
               size_t error_size) MUST_CHECK;

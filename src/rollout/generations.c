@@ -286,8 +286,9 @@ static bool change(struct generations *generations, const char *arm, bool raise,
     }
     before = *entry;
     if (raise && entry->generation == GENERATIONS_MAX) {
-        (void)snprintf(error, error_size, "the arm has no generation left; give it another "
-                                          "namespace");
+        (void)snprintf(error, error_size,
+                       "the arm has no generation left; give it another "
+                       "namespace");
         return false;
     }
     entry->generation += raise ? 1 : 0;

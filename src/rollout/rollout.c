@@ -26,7 +26,7 @@ struct rollout {
     struct audit *audit;
     int folder;
     int lock;
-    char *path; /* of the folder, whatever a later configuration says */
+    char *path;      /* of the folder, whatever a later configuration says */
     bool state_owed; /* the state in effect is not the one in the file */
 };
 

@@ -315,8 +315,8 @@ static bool brings(void *context, enum config_identity_kind kind, struct slice n
     for (size_t i = 0; i < stranger->rollout->identity_count; i++) {
         const struct config_identity *source = &stranger->rollout->identities[i];
         struct slice own = source->name != NULL ? slice_string(source->name) : slice_of("", 0);
-        if (source->kind == kind && (kind == IDENTITY_HEADER ? slice_equal_nocase(own, name)
-                                                             : slice_equal(own, name))) {
+        if (source->kind == kind &&
+            (kind == IDENTITY_HEADER ? slice_equal_nocase(own, name) : slice_equal(own, name))) {
             *value = stranger->identity;
             return true;
         }

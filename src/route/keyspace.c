@@ -208,8 +208,8 @@ bool keyspace_is_text(struct slice key)
 /* A key that only base64 can name, and not with this prefix. */
 static bool is_beyond_base64(const struct key_place *place, struct slice key)
 {
-    return place->wire_len > KEY_BASE64_MAX && place->prefix.len > 0 &&
-           key.len <= KEY_BASE64_MAX && !keyspace_is_text(key);
+    return place->wire_len > KEY_BASE64_MAX && place->prefix.len > 0 && key.len <= KEY_BASE64_MAX &&
+           !keyspace_is_text(key);
 }
 
 enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, struct slice key,

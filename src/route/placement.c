@@ -8,9 +8,10 @@
 #include <stdlib.h>
 
 /*
- * The library makes the ring; a key is looked up in a copy of it, which costs a quarter of asking the
- * library. The ring is a sorted list of points, and a hash belongs to the first point that is not
- * below it, behind the last one to the first. `first` says for the hash's leading bits where to begin:
+ * The library makes the ring; a key is looked up in a copy of it, which costs a quarter of asking
+ * the library. The ring is a sorted list of points, and a hash belongs to the first point that is
+ * not below it, behind the last one to the first. `first` says for the hash's leading bits where to
+ * begin:
  *
  *     first[hash >> shift]  ->  points  ... | value, server | value, server | ...
  *
@@ -187,7 +188,8 @@ static bool choose_way(struct placement *placement, const struct config_cache *c
     if (placement->way != ASK_LIBRARY && !agrees(placement))
         placement->way = ASK_LIBRARY;
     if (placement->way == ASK_LIBRARY)
-        log_warn("this libmemcached is another one than known: it is asked for each key, which is slow");
+        log_warn(
+            "this libmemcached is another one than known: it is asked for each key, which is slow");
     return true;
 }
 

@@ -255,12 +255,12 @@ void load_run(struct load *load)
     load->depth = options->depth;
     loop(load, options->connections);
     seconds = (double)(bench_now() - begin) / 1e9;
-    (void)printf("{\"connections\": %u, \"depth\": %u, \"requests\": %llu, \"seconds\": %.6f, "
-                 "\"requests_per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
-                 options->connections, options->depth, (unsigned long long)load->finished, seconds,
-                 (double)load->finished / seconds,
-                 (double)latency_quantile(&load->latency, 0.5) / 1e3,
-                 (double)latency_quantile(&load->latency, 0.99) / 1e3,
-                 (double)latency_quantile(&load->latency, 1.0) / 1e3);
+    (void)printf(
+        "{\"connections\": %u, \"depth\": %u, \"requests\": %llu, \"seconds\": %.6f, "
+        "\"requests_per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
+        options->connections, options->depth, (unsigned long long)load->finished, seconds,
+        (double)load->finished / seconds, (double)latency_quantile(&load->latency, 0.5) / 1e3,
+        (double)latency_quantile(&load->latency, 0.99) / 1e3,
+        (double)latency_quantile(&load->latency, 1.0) / 1e3);
     wait_at_gate(load);
 }

@@ -1,4 +1,5 @@
-/* Lines of the control socket: what is taken apart fits, has no control byte, and survives quoting. */
+/* Lines of the control socket: what is taken apart fits, has no control byte, and survives quoting.
+ */
 #include "fuzz.h"
 
 #include "crossfade/proto/control_commands.h"

@@ -42,10 +42,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ensure(keyspace != NULL);
     switch (keyspace_place(keyspace, arm, key, &place)) {
     case KEY_TOO_LONG:
-        ensure(key.len > KEY_MAX || (config.cache.long_keys == LONG_KEYS_REFUSE &&
-                                     place.prefix.len + key.len > KEY_MAX) ||
-               (config.cache.long_keys == LONG_KEYS_REFUSE && !keyspace_is_text(key) &&
-                place.prefix.len + key.len > KEY_BASE64_MAX));
+        ensure(
+            key.len > KEY_MAX ||
+            (config.cache.long_keys == LONG_KEYS_REFUSE && place.prefix.len + key.len > KEY_MAX) ||
+            (config.cache.long_keys == LONG_KEYS_REFUSE && !keyspace_is_text(key) &&
+             place.prefix.len + key.len > KEY_BASE64_MAX));
         break;
     case KEY_LOOKUP:
         ensure(slice_starts(key, SLICE(LOOKUP_PREFIX)));

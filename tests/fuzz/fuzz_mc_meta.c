@@ -1,7 +1,7 @@
 /*
- * The meta protocol: the first byte picks the command, or a reply. A request and the line that is made
- * of it for the server say the same; what is made of a server's reply is a reply, and holds nothing
- * of ours.
+ * The meta protocol: the first byte picks the command, or a reply. A request and the line that is
+ * made of it for the server say the same; what is made of a server's reply is a reply, and holds
+ * nothing of ours.
  */
 #include "fuzz.h"
 
@@ -63,9 +63,9 @@ static void check_debug(struct slice bytes)
 
 static void check_reply(struct slice bytes)
 {
-    static const struct mc_meta_echo echo = {
-        .key = SLICE_INIT("own"), .opaque = SLICE_INIT("mark"), .letters = SLICE_INIT("stcOkfhl")
-    };
+    static const struct mc_meta_echo echo = { .key = SLICE_INIT("own"),
+                                              .opaque = SLICE_INIT("mark"),
+                                              .letters = SLICE_INIT("stcOkfhl") };
     struct mc_meta_reply reply;
     struct mc_meta_reply part;
     struct mc_meta_reply again;

@@ -16,7 +16,8 @@ static void check(const struct mc_request *request, struct slice bytes)
     if (mc_verb_is_get(request->verb)) {
         while (mc_request_next_key(&keys, &key))
             ensure(key.data + key.len <= bytes.data + request->line_len &&
-                   memchr(key.data, ' ', key.len) == NULL && memchr(key.data, '\n', key.len) == NULL);
+                   memchr(key.data, ' ', key.len) == NULL &&
+                   memchr(key.data, '\n', key.len) == NULL);
     } else if (mc_verb_is_storage(request->verb)) {
         size_t len = mc_request_storage_tail(request, tail);
         ensure(len <= sizeof(tail) && memcmp(tail + len - 2, "\r\n", 2) == 0);
@@ -42,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             return 0; /* how long a line may be depends on how it arrives, as with memcached */
         scanned = 0;
         for (size_t len = 0; len <= whole.line_len; len++)
-            part_verdict = mc_request_parse(slice_of(bytes.data, len), &scanned, &part, &part_answer);
+            part_verdict =
+                mc_request_parse(slice_of(bytes.data, len), &scanned, &part, &part_answer);
         ensure(part_verdict == verdict && part.line_len == whole.line_len &&
                part.verb == whole.verb && part.noreply == whole.noreply &&
                part.value_len == whole.value_len);

@@ -1,6 +1,6 @@
 /*
- * The daemon: everything hangs off struct app. The main thread owns the control plane, the rollout and
- * the signals; the workers serve.
+ * The daemon: everything hangs off struct app. The main thread owns the control plane, the rollout
+ * and the signals; the workers serve.
  */
 #ifndef CROSSFADE_APP_APP_H
 #define CROSSFADE_APP_APP_H

@@ -1,6 +1,6 @@
 /*
- * The listening sockets of one configuration, of both planes. A set is made on the main thread and never
- * changed; a reload makes the next one, which takes over the sockets whose address stays.
+ * The listening sockets of one configuration, of both planes. A set is made on the main thread and
+ * never changed; a reload makes the next one, which takes over the sockets whose address stays.
  */
 #ifndef CROSSFADE_APP_LISTENERS_H
 #define CROSSFADE_APP_LISTENERS_H
@@ -25,7 +25,8 @@ struct listeners {
 /* NULL with a sentence in error[]; `previous` is as it was then. */
 struct listeners *listeners_open(const struct config *config, const struct listeners *previous,
                                  unsigned workers, char *error, size_t error_size) MUST_CHECK;
-/* Connections are taken from now on, on those that are new in it. False with a sentence in error[]. */
+/* Connections are taken from now on, on those that are new in it. False with a sentence in error[].
+ */
 bool listeners_listen(const struct listeners *listeners, char *error, size_t error_size) MUST_CHECK;
 /* Unix sockets that were taken over get the mode of the new configuration. */
 void listeners_set_modes(const struct listeners *listeners);

@@ -1,6 +1,6 @@
 /*
- * Looks up the names of servers and backends again and again, in a thread of its own: getaddrinfo may
- * take as long as it likes, and knows /etc/hosts and all else that the system is set up to ask.
+ * Looks up the names of servers and backends again and again, in a thread of its own: getaddrinfo
+ * may take as long as it likes, and knows /etc/hosts and all else that the system is set up to ask.
  *
  *   main thread                           its thread
  *   resolver_watch, resolver_hurry --->   getaddrinfo
@@ -26,8 +26,8 @@ struct resolver *resolver_create(int wake_fd);
 void resolver_destroy(struct resolver *resolver);
 
 /*
- * From now on these names, and at once: endpoints[] are copied; those that are no names are passed over.
- * `interval` in microseconds, 0: only when hurried. False without memory: all is as before.
+ * From now on these names, and at once: endpoints[] are copied; those that are no names are passed
+ * over. `interval` in microseconds, 0: only when hurried. False without memory: all is as before.
  */
 bool resolver_watch(struct resolver *resolver, const struct config_endpoint *const *endpoints,
                     size_t count, uint64_t interval) MUST_CHECK;

@@ -33,9 +33,9 @@ struct app {
     struct resolver *resolver;
     int ask_fd; /* workers write to it when they have a wish, the resolver when it has an answer */
     struct event *asked;
-    int login_fd;              /* the same for the login thread */
+    int login_fd;                /* the same for the login thread */
     struct login_thread *logins; /* NULL: nobody has had to log in yet */
-    struct event *flush_due; /* the next delayed flush */
+    struct event *flush_due;     /* the next delayed flush */
     struct control *control;
     struct event *signals[4];
     struct event *deadline; /* of a graceful stop */
@@ -50,17 +50,18 @@ struct app {
 #define PUBLISH_TIMEOUT SECONDS(5)
 
 /*
- * Publishes the plan in force with the rollout's position, and the sockets if they changed (NULL: the
- * same). True when every worker serves by it.
+ * Publishes the plan in force with the rollout's position, and the sockets if they changed (NULL:
+ * the same). True when every worker serves by it.
  */
 bool serving_publish(struct app *app, const struct listeners *listeners);
 
 /*
- * A new generation for the arm's namespace, after `delay` seconds: durable, then published. text[] says
- * what came of it.
+ * A new generation for the arm's namespace, after `delay` seconds: durable, then published. text[]
+ * says what came of it.
  */
 bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text, size_t text_size);
-/* There is a login thread from now on if the configuration needs one. False with a sentence in error[]. */
+/* There is a login thread from now on if the configuration needs one. False with a sentence in
+ * error[]. */
 bool serving_provide_logins(struct app *app, const struct config *config, char *error,
                             size_t error_size);
 /* Grants or refuses what the workers' clients wish. */
@@ -81,8 +82,8 @@ void serving_hurry_names(struct app *app);
 /* Puts what the resolver has found into force. */
 void serving_take_names(struct app *app);
 /*
- * Takes a memcached server out of service, or back; true when every worker does so. text[] says what
- * came of it.
+ * Takes a memcached server out of service, or back; true when every worker does so. text[] says
+ * what came of it.
  */
 bool serving_drain(struct app *app, const char *server, bool drain, char *text, size_t text_size);
 
@@ -96,8 +97,8 @@ bool serving_seen(struct app *app, struct families *into);
 bool serving_clients(struct app *app, mc_census_each each, void *context);
 
 /*
- * Loads the file again; with `swap`, puts it in force: validated, built, then in one step, or not at
- * all. text[] says what came of it.
+ * Loads the file again; with `swap`, puts it in force: validated, built, then in one step, or not
+ * at all. text[] says what came of it.
  */
 bool serving_reload(struct app *app, bool swap, char *text, size_t text_size);
 

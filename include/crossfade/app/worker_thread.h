@@ -1,6 +1,7 @@
 /*
- * The thread around a struct worker: its loop, its accept events, and its mailbox. The main thread puts
- * an order into the mailbox and wakes the loop; the worker takes it at its next turn and says so.
+ * The thread around a struct worker: its loop, its accept events, and its mailbox. The main thread
+ * puts an order into the mailbox and wakes the loop; the worker takes it at its next turn and says
+ * so.
  */
 #ifndef CROSSFADE_APP_WORKER_THREAD_H
 #define CROSSFADE_APP_WORKER_THREAD_H
@@ -33,8 +34,8 @@ struct worker_thread {
     size_t accepting_count;
     struct worker_meeting *meeting;
     struct worker_order *_Atomic mailbox;
-    _Atomic int ending;          /* enum worker_order_kind */
-    _Atomic uint64_t adopted;    /* generation of the snapshot it serves */
+    _Atomic int ending;       /* enum worker_order_kind */
+    _Atomic uint64_t adopted; /* generation of the snapshot it serves */
     _Atomic bool ended;
     bool running;
     /* What the worker has seen of the traffic, copied when it is asked for; NULL before that. */
@@ -56,8 +57,8 @@ bool worker_thread_start(struct worker_thread *thread) MUST_CHECK;
 void worker_thread_deinit(struct worker_thread *thread);
 
 /*
- * Serve by this snapshot and these sockets (listeners NULL: those of before). Takes a reference on the
- * snapshot; the listeners must live until the order is taken. False without memory.
+ * Serve by this snapshot and these sockets (listeners NULL: those of before). Takes a reference on
+ * the snapshot; the listeners must live until the order is taken. False without memory.
  */
 bool worker_thread_serve(struct worker_thread *thread, struct snapshot *snapshot,
                          const struct listeners *listeners) MUST_CHECK;

@@ -26,9 +26,9 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#define CHUNK_SIZE (64u * 1024u)   /* the whole chunk, header included */
-#define CHUNK_SMALL 4096u          /* a private chunk for a command that is not all here yet */
-#define BUFFER_COPY_MAX 512u       /* pieces up to this length are copied, longer ones referenced */
+#define CHUNK_SIZE (64u * 1024u) /* the whole chunk, header included */
+#define CHUNK_SMALL 4096u        /* a private chunk for a command that is not all here yet */
+#define BUFFER_COPY_MAX 512u     /* pieces up to this length are copied, longer ones referenced */
 
 struct buffer_pool;
 
@@ -192,8 +192,8 @@ void buffer_drain(struct buffer *buffer, struct buffer_pool *pool, size_t len);
  *                  for, or 0 if not known.
  *
  * Between handlers an input without left-over bytes holds no memory. Left-over bytes of an item of
- * unknown or small length sit in a small private chunk and are copied in front of the next read; for
- * a known larger one a chunk of just that size is made and filled by the reads themselves.
+ * unknown or small length sit in a small private chunk and are copied in front of the next read;
+ * for a known larger one a chunk of just that size is made and filled by the reads themselves.
  */
 struct input {
     struct chunk *chunk; /* NULL: nothing here */
@@ -231,8 +231,7 @@ static inline void input_consume(struct input *input, size_t len)
 }
 bool input_keep_rest(struct input *input, struct buffer_pool *pool, size_t need) MUST_CHECK;
 /* False without memory: the connection has to be closed. */
-MUST_CHECK static inline bool input_keep(struct input *input, struct buffer_pool *pool,
-                                         size_t need)
+MUST_CHECK static inline bool input_keep(struct input *input, struct buffer_pool *pool, size_t need)
 {
     if (input->begin != input->end)
         return input_keep_rest(input, pool, need);

@@ -19,7 +19,7 @@ void clock_fake(uint64_t now, uint64_t wall);
 #define CLOCK_TEXT 32
 void clock_format(uint64_t wall, char *out);
 
-#define MILLISECONDS(n) ((uint64_t)(n) * 1000u)
-#define SECONDS(n) ((uint64_t)(n) * 1000000u)
+#define MILLISECONDS(n) ((uint64_t)(n)*1000u)
+#define SECONDS(n) ((uint64_t)(n)*1000000u)
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * Counters written by one thread and read by any: relaxed atomics, no locked instruction. And cells:
- * named blocks of counters, one block for each worker, that live as long as the process. A name gets
- * its index once, on the main thread, before a snapshot that uses it is published; so a worker finds
- * its block by index without a lock, and a reader may sum the blocks at any time.
+ * Counters written by one thread and read by any: relaxed atomics, no locked instruction. And
+ * cells: named blocks of counters, one block for each worker, that live as long as the process. A
+ * name gets its index once, on the main thread, before a snapshot that uses it is published; so a
+ * worker finds its block by index without a lock, and a reader may sum the blocks at any time.
  *
  * The fields of a block are described by a table beside the module that counts; the tables make
  * /metrics, `show stats` and the documentation.

@@ -7,8 +7,7 @@
 
 _Noreturn void ensure_failed(const char *condition, const char *file, int line);
 
-#define ensure(condition)                                                                          \
-    ((condition) ? (void)0 : ensure_failed(#condition, __FILE__, __LINE__))
+#define ensure(condition) ((condition) ? (void)0 : ensure_failed(#condition, __FILE__, __LINE__))
 
 /* A fallible function returns a value that has to be looked at. */
 #define MUST_CHECK __attribute__((warn_unused_result))

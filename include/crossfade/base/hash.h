@@ -1,7 +1,8 @@
 /*
  * A stable 64-bit hash for tables inside one process (miss memory, name tables). Seeded per process
- * against chosen collisions. Not for anything that leaves the process and not cryptographic: buckets
- * of the rollout use SHA-256 (route/cohort), servers are chosen by libmemcached (route/placement).
+ * against chosen collisions. Not for anything that leaves the process and not cryptographic:
+ * buckets of the rollout use SHA-256 (route/cohort), servers are chosen by libmemcached
+ * (route/placement).
  */
 #ifndef CROSSFADE_BASE_HASH_H
 #define CROSSFADE_BASE_HASH_H

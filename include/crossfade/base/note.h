@@ -1,8 +1,8 @@
 /*
- * A short text with its time that one thread writes now and then and any thread may read: what last went
- * wrong with a server, for `show servers`. No lock: the writer fills the place that is not shown and then
- * shows it, so a reader has to read again only if two notes were written meanwhile, and never waits
- * for a writer that the system has put aside.
+ * A short text with its time that one thread writes now and then and any thread may read: what last
+ * went wrong with a server, for `show servers`. No lock: the writer fills the place that is not
+ * shown and then shows it, so a reader has to read again only if two notes were written meanwhile,
+ * and never waits for a writer that the system has put aside.
  */
 #ifndef CROSSFADE_BASE_NOTE_H
 #define CROSSFADE_BASE_NOTE_H

@@ -7,8 +7,8 @@
  *
  *   page (aligned)  | header | object | object | ... |       header: owner, free list, used count
  *
- * What was given back last is in the hand, still warm, and taken first; the hand holds at most half a
- * page's objects and is emptied by slab_trim().
+ * What was given back last is in the hand, still warm, and taken first; the hand holds at most half
+ * a page's objects and is emptied by slab_trim().
  */
 #ifndef CROSSFADE_BASE_SLAB_H
 #define CROSSFADE_BASE_SLAB_H
@@ -91,8 +91,8 @@ static inline void slab_put(struct slab *slab, void *object)
     slab_poison(object, slab->object_size);
 }
 
-/* To be called now and then: empties the hand, and gives back half of the spares that were idle since the last call, but
- * keeps one. */
+/* To be called now and then: empties the hand, and gives back half of the spares that were idle
+ * since the last call, but keeps one. */
 void slab_trim(struct slab *slab);
 
 #endif

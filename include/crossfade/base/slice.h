@@ -45,8 +45,8 @@ static inline bool slice_starts(struct slice s, struct slice prefix)
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 
-/* Takes the next word off the front of `rest`, behind spaces; false, and an empty word, at the end. For
- * words that are short. */
+/* Takes the next word off the front of `rest`, behind spaces; false, and an empty word, at the end.
+ * For words that are short. */
 static inline bool slice_next_word(struct slice *rest, struct slice *word)
 {
     const char *at = rest->data;
@@ -64,9 +64,9 @@ static inline bool slice_next_word(struct slice *rest, struct slice *word)
 }
 
 /*
- * How many bytes from the front on are above the space (0x20): where a word ends, or something is odd. Eight
- * at a time: of `word` less 0x21 in each byte, a byte that had less shows in its highest bit, and the lowest
- * such bit is exact.
+ * How many bytes from the front on are above the space (0x20): where a word ends, or something is
+ * odd. Eight at a time: of `word` less 0x21 in each byte, a byte that had less shows in its highest
+ * bit, and the lowest such bit is exact.
  */
 static inline size_t slice_word(struct slice s)
 {
@@ -106,7 +106,8 @@ size_t slice_character(struct slice s);
 
 /*
  * Writes `s` into out[size] for a person or a log: printable ASCII as it is, quote and backslash
- * escaped, every other byte as \xNN; what does not fit ends in "...". Always terminated; returns out.
+ * escaped, every other byte as \xNN; what does not fit ends in "...". Always terminated; returns
+ * out.
  */
 char *slice_escape(struct slice s, char *out, size_t size);
 

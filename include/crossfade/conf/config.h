@@ -1,6 +1,7 @@
 /*
- * The configuration as the loader leaves it: plain data, complete (every default filled in), checked
- * (names resolved to indexes, ranges kept) and never changed afterwards. conf/load.h makes it.
+ * The configuration as the loader leaves it: plain data, complete (every default filled in),
+ * checked (names resolved to indexes, ranges kept) and never changed afterwards. conf/load.h makes
+ * it.
  *
  * Units: durations in microseconds, sizes in bytes, percentages in steps of 0.0001 %
  * (PERCENT_ONE = 1 %, PERCENT_ALL = 100 %).
@@ -37,7 +38,7 @@ struct config_backend {
 
 struct config_arm {
     char *name;
-    char *namespace; /* expanded; may be "" */
+    char *namespace;       /* expanded; may be "" */
     bool namespace_varies; /* had ${...} in it */
     struct config_backend *backends;
     size_t backend_count;
@@ -84,11 +85,12 @@ struct credentials;
 
 struct config_listener {
     struct config_endpoint endpoint;
-    unsigned arm;     /* index into arms, or CONFIG_NO_ARM; cache listeners only */
-    int mode;         /* of a unix socket; -1: leave it to the umask */
+    unsigned arm;          /* index into arms, or CONFIG_NO_ARM; cache listeners only */
+    int mode;              /* of a unix socket; -1: leave it to the umask */
     struct config_tls tls; /* cache listeners only */
-    char *sasl;       /* path of the file of users; NULL: no login */
-    struct users *users; /* what is in it; NULL also where files beside the configuration are not read */
+    char *sasl;            /* path of the file of users; NULL: no login */
+    struct users
+        *users; /* what is in it; NULL also where files beside the configuration are not read */
     struct config_client *clients; /* the first match wins; none: arm */
     size_t client_count;
 };
@@ -150,7 +152,7 @@ struct config_cache {
     enum config_profile client_profile;
     struct config_rule *rules; /* in order: the first match wins */
     size_t rule_count;
-    char *server_login; /* path of a file; NULL: the servers want no login */
+    char *server_login;              /* path of a file; NULL: the servers want no login */
     struct credentials *credentials; /* what is in it, as for users */
 };
 

@@ -22,8 +22,8 @@ struct config_faults {
 };
 
 /*
- * NULL when there is any fault. `faults` is filled in either case and freed by config_faults_free; it
- * is empty with NULL only when there was no memory even for a fault.
+ * NULL when there is any fault. `faults` is filled in either case and freed by config_faults_free;
+ * it is empty with NULL only when there was no memory even for a fault.
  */
 struct config *config_load_file(const char *path, struct config_faults *faults);
 /* The same from memory; `name` stands for the path in messages. */
@@ -46,8 +46,8 @@ typedef void (*config_each)(void *context, const char *path, const char *value,
 void config_describe(const struct config *config, config_each each, void *context);
 
 /*
- * Where the value at that path ("cache.listen[0].tls.key") was given, or the nearest section above it:
- * for faults that show only when the value is used, such as those of a file that it names.
+ * Where the value at that path ("cache.listen[0].tls.key") was given, or the nearest section above
+ * it: for faults that show only when the value is used, such as those of a file that it names.
  */
 void config_place(const struct config *config, const char *path, unsigned *line, unsigned *column);
 

@@ -1,6 +1,6 @@
 /*
- * The handlers of the commands, and what they work with. The dispatcher (control/dispatch.c) has checked
- * the level, the number of arguments and the options before it calls one.
+ * The handlers of the commands, and what they work with. The dispatcher (control/dispatch.c) has
+ * checked the level, the number of arguments and the options before it calls one.
  */
 #ifndef CROSSFADE_CONTROL_COMMANDS_H
 #define CROSSFADE_CONTROL_COMMANDS_H
@@ -17,7 +17,7 @@ struct control_call {
     char *const *arguments;
     bool json;
     bool check;
-    bool base64; /* the key is given so */
+    bool base64;        /* the key is given so */
     const char *reason; /* NULL: none */
     bool generation_given;
     uint64_t if_generation;

@@ -26,8 +26,8 @@ struct control_host {
     struct rollout *(*rollout)(void *context); /* NULL without a rollout section */
     struct telemetry *(*telemetry)(void *context);
     /*
-     * Gives the rollout's position to every worker and returns when each serves by it. False: a worker
-     * did not answer in time (it will take it as soon as it turns).
+     * Gives the rollout's position to every worker and returns when each serves by it. False: a
+     * worker did not answer in time (it will take it as soon as it turns).
      */
     bool (*publish)(void *context);
     /* Loads and swaps the configuration; text[] says what came of it, faults each on a line. */
@@ -38,8 +38,8 @@ struct control_host {
     void (*shutdown)(void *context, uint64_t drain);
     /* A new generation for the arm's namespace, as `by` wishes; text[] says what came of it. */
     bool (*flush)(void *context, const char *by, const char *arm, char *text, size_t text_size);
-    /* Takes a memcached server out of service, or back, and returns when every worker does so; text[]
-     * says what came of it. */
+    /* Takes a memcached server out of service, or back, and returns when every worker does so;
+     * text[] says what came of it. */
     bool (*drain)(void *context, const char *by, const char *server, bool drain, char *text,
                   size_t text_size);
     /* Adds what is known of the cache traffic; false: a worker did not answer in time. */
@@ -55,7 +55,8 @@ struct control;
 /* NULL with a sentence in error[]. */
 struct control *control_create(struct event_base *base, const struct control_host *host,
                                const struct config *config, char *error, size_t error_size);
-/* Sockets that came or went with a reload are opened and closed. False with a sentence; the old stay. */
+/* Sockets that came or went with a reload are opened and closed. False with a sentence; the old
+ * stay. */
 bool control_reconfigure(struct control *control, const struct config *config, char *error,
                          size_t error_size);
 /* The files of its sockets belong to that user from now on. */

@@ -20,7 +20,7 @@ struct control_reply {
     char sentence[4096]; /* may hold line ends: the lines behind the first follow it */
     json_t *data;        /* owned; NULL: none */
     const struct table_column *columns; /* of an array of objects; NULL: pairs */
-    char *text;          /* owned: shown instead of a table, where there is no --json; or NULL */
+    char *text; /* owned: shown instead of a table, where there is no --json; or NULL */
 };
 
 void control_reply_init(struct control_reply *reply);

@@ -26,8 +26,8 @@ enum talk_verdict {
 };
 
 /*
- * Sends one line and reads one reply; `seconds` is the limit for all of it. The reply's texts are freed
- * by talk_reply_free, whatever the verdict.
+ * Sends one line and reads one reply; `seconds` is the limit for all of it. The reply's texts are
+ * freed by talk_reply_free, whatever the verdict.
  */
 enum talk_verdict talk(const char *socket_path, const char *line, unsigned seconds,
                        struct talk_reply *reply, char *error, size_t error_size) MUST_CHECK;

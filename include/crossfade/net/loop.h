@@ -1,10 +1,10 @@
 /*
- * What a worker waits with: one epoll descriptor, level-triggered, and the watches in it (net/watch.h). A
- * turn is one epoll_wait and a callback for each watch that is ready; the time and what happens at the end of a
- * turn are the worker's. It belongs to one thread.
+ * What a worker waits with: one epoll descriptor, level-triggered, and the watches in it
+ * (net/watch.h). A turn is one epoll_wait and a callback for each watch that is ready; the time and
+ * what happens at the end of a turn are the worker's. It belongs to one thread.
  *
- * There are no timers: the worker looks at the time once a turn. This is the part of libevent that every
- * request would pay for, some 400 instructions for each event and turn; all that is not on a
+ * There are no timers: the worker looks at the time once a turn. This is the part of libevent that
+ * every request would pay for, some 400 instructions for each event and turn; all that is not on a
  * request's way still uses libevent.
  */
 #ifndef CROSSFADE_NET_LOOP_H

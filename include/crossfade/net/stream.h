@@ -50,16 +50,17 @@ void stream_init_plain(struct stream *stream, int fd);
 void stream_close(struct stream *stream);
 
 /*
- * Goes on with the handshake as far as it gets without waiting. Until it was STREAM_OK nothing may be
- * read or written; a plain stream is so at once. Ask again when the socket is ready for what
+ * Goes on with the handshake as far as it gets without waiting. Until it was STREAM_OK nothing may
+ * be read or written; a plain stream is so at once. Ask again when the socket is ready for what
  * watch_stream has it wait for; after STREAM_FAILED close.
  */
 enum stream_verdict stream_handshake(struct stream *stream) MUST_CHECK;
 /*
- * Calls `visit` for each name in the peer's verified certificate (the subject's common name, then each
- * DNS name) until it returns true; returns whether it did. Names are what the certificate holds,
- * UTF-8, without NUL bytes; they are the peer's bytes, escape them before a log. False without a
- * certificate: a plain stream, or TLS where a certificate is not required and none was given.
+ * Calls `visit` for each name in the peer's verified certificate (the subject's common name, then
+ * each DNS name) until it returns true; returns whether it did. Names are what the certificate
+ * holds, UTF-8, without NUL bytes; they are the peer's bytes, escape them before a log. False
+ * without a certificate: a plain stream, or TLS where a certificate is not required and none was
+ * given.
  */
 bool stream_peer_names(const struct stream *stream, stream_name_visit visit, void *context);
 /* After STREAM_FAILED, before anything else: why, in plain words. Returns out or a literal. */
@@ -71,14 +72,14 @@ int stream_connect_socket(const struct address *address);
 int stream_connect_result(int fd);
 
 /*
- * One read into the input's room. Afterwards, whatever the verdict, `pending` may be true: then the owner
- * reads again in a later turn (watch_again), for no readiness will tell it to.
+ * One read into the input's room. Afterwards, whatever the verdict, `pending` may be true: then the
+ * owner reads again in a later turn (watch_again), for no readiness will tell it to.
  */
 enum stream_verdict stream_read(struct stream *stream, struct input *input,
                                 struct buffer_pool *pool, size_t *moved) MUST_CHECK;
 /*
- * Writes the buffer until it is empty or the socket is full; what was written is drained. STREAM_OK:
- * empty now. STREAM_AGAIN: the rest waits for writability.
+ * Writes the buffer until it is empty or the socket is full; what was written is drained.
+ * STREAM_OK: empty now. STREAM_AGAIN: the rest waits for writability.
  */
 enum stream_verdict stream_flush(struct stream *stream, struct buffer *buffer,
                                  struct buffer_pool *pool) MUST_CHECK;

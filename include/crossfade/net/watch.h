@@ -1,7 +1,7 @@
 /*
- * Readiness of one descriptor in a worker's loop (net/loop.h), embedded in what owns the descriptor. Its mask
- * is changed only when it has to be, so that a request costs no epoll_ctl: reading stays on, writing is
- * asked for only while a socket is full.
+ * Readiness of one descriptor in a worker's loop (net/loop.h), embedded in what owns the
+ * descriptor. Its mask is changed only when it has to be, so that a request costs no epoll_ctl:
+ * reading stays on, writing is asked for only while a socket is full.
  */
 #ifndef CROSSFADE_NET_WATCH_H
 #define CROSSFADE_NET_WATCH_H
@@ -61,7 +61,8 @@ static inline short watch_meaning(const struct stream *stream, short what)
 }
 /*
  * The callback is called with EV_READ in the next turn, though the socket may not be readable. For
- * a turn's task: from a handler it would still be this turn. A watch_set that changes the mask undoes it.
+ * a turn's task: from a handler it would still be this turn. A watch_set that changes the mask
+ * undoes it.
  */
 void watch_again(struct watch *watch);
 /* Before the descriptor is closed. Its callback is called no more, not even in this turn. */

@@ -1,6 +1,7 @@
 /*
- * The commands of the control socket, one row each: what the dispatcher checks, what `help` shows, what
- * crossfadectl knows without a daemon. The handlers are control/'s; nobody else checks a level.
+ * The commands of the control socket, one row each: what the dispatcher checks, what `help` shows,
+ * what crossfadectl knows without a daemon. The handlers are control/'s; nobody else checks a
+ * level.
  */
 #ifndef CROSSFADE_PROTO_CONTROL_COMMANDS_H
 #define CROSSFADE_PROTO_CONTROL_COMMANDS_H
@@ -71,8 +72,8 @@ struct control_command {
 extern const struct control_command control_commands[VERB_COUNT];
 
 /*
- * The row for the words of a command; *words_used is 1 or 2. -1 when there is none: then *nearest is the
- * name that was likely meant, or NULL.
+ * The row for the words of a command; *words_used is 1 or 2. -1 when there is none: then *nearest
+ * is the name that was likely meant, or NULL.
  */
 int control_command_find(char *const *words, unsigned count, unsigned *words_used,
                          const char **nearest);

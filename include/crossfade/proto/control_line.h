@@ -32,25 +32,26 @@ enum control_line_verdict {
     CONTROL_LINE_BAD  /* *why is a sentence; the rest of the line is lost */
 };
 
-/* Takes the next command off the front of `rest`, a line without its end, at most CONTROL_LINE_MAX. */
+/* Takes the next command off the front of `rest`, a line without its end, at most CONTROL_LINE_MAX.
+ */
 enum control_line_verdict control_line_next(struct slice *rest, struct control_words *words,
                                             const char **why) MUST_CHECK;
 
 /*
- * Writes `word` so that it is read back as it is, terminated; returns its length, or 0 when it does not
- * fit or has a control byte.
+ * Writes `word` so that it is read back as it is, terminated; returns its length, or 0 when it does
+ * not fit or has a control byte.
  */
 size_t control_line_quote(const char *word, char *out, size_t size);
 
 /* The codes of ERR, and the exit status of crossfadectl for each. */
 enum control_code {
-    CONTROL_FAILED,   /* 1: it was tried */
-    CONTROL_DENIED,   /* 1: the socket's level does not allow it */
-    CONTROL_UNKNOWN,  /* 2: no such command */
-    CONTROL_USAGE,    /* 2: wrong arguments */
-    CONTROL_REFUSED,  /* 3: the state does not allow it; nothing changed */
-    CONTROL_TIMEOUT,  /* 4: it is under way, but not everywhere yet */
-    CONTROL_DEGRADED  /* 5: it took effect, but something is wrong with it */
+    CONTROL_FAILED,  /* 1: it was tried */
+    CONTROL_DENIED,  /* 1: the socket's level does not allow it */
+    CONTROL_UNKNOWN, /* 2: no such command */
+    CONTROL_USAGE,   /* 2: wrong arguments */
+    CONTROL_REFUSED, /* 3: the state does not allow it; nothing changed */
+    CONTROL_TIMEOUT, /* 4: it is under way, but not everywhere yet */
+    CONTROL_DEGRADED /* 5: it took effect, but something is wrong with it */
 };
 
 const char *control_code_name(enum control_code code);

@@ -78,19 +78,19 @@ enum mc_binary_status {
 };
 
 struct mc_binary_request {
-    uint8_t opcode;    /* as the client sent it, for its replies */
-    uint8_t loud;      /* the same without the quiet: enum mc_binary_opcode, or anything unknown */
+    uint8_t opcode; /* as the client sent it, for its replies */
+    uint8_t loud;   /* the same without the quiet: enum mc_binary_opcode, or anything unknown */
     bool quiet;
     bool with_key;     /* its replies repeat the key */
     bool keyed;        /* it is about one key, and goes to that key's server: */
     enum mc_verb verb; /* as classic: MC_GET, MC_GAT, MC_SET .. MC_PREPEND, MC_DELETE .. MC_TOUCH */
     struct slice extras;
-    struct slice key;  /* any bytes, at most MC_KEY_MAX */
-    size_t head_len;   /* header, extras and key */
+    struct slice key;   /* any bytes, at most MC_KEY_MAX */
+    size_t head_len;    /* header, extras and key */
     uint32_t value_len; /* bytes behind them that belong to the request */
     uint32_t opaque;
-    uint64_t cas;      /* 0: none */
-    uint16_t status;   /* with MC_BINARY_REFUSED and MC_BINARY_FATAL */
+    uint64_t cas;    /* 0: none */
+    uint16_t status; /* with MC_BINARY_REFUSED and MC_BINARY_FATAL */
 };
 
 enum mc_binary_verdict {

@@ -1,6 +1,7 @@
 /*
- * Replies of a memcached server in the classic text protocol (memcached's doc/protocol.txt): bytes in,
- * structure out. Strict: what the protocol does not know is MC_REPLY_BAD, and the caller closes.
+ * Replies of a memcached server in the classic text protocol (memcached's doc/protocol.txt): bytes
+ * in, structure out. Strict: what the protocol does not know is MC_REPLY_BAD, and the caller
+ * closes.
  */
 #ifndef CROSSFADE_PROTO_MC_REPLY_H
 #define CROSSFADE_PROTO_MC_REPLY_H
@@ -46,8 +47,8 @@ enum mc_reply_verdict {
 };
 
 /*
- * The commonest reply in one pass: the line of a value of the very key that is expected, without a cas number.
- * False: it is another, or odd, or not all here, and mc_reply_parse() finds out.
+ * The commonest reply in one pass: the line of a value of the very key that is expected, without a
+ * cas number. False: it is another, or odd, or not all here, and mc_reply_parse() finds out.
  */
 bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out) MUST_CHECK;
 

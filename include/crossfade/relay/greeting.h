@@ -1,11 +1,11 @@
 /*
- * Clients between accept and their first byte: TLS handshakes, of any plane. A connection is here until its
- * handshake is done and is then given to the plane as a stream like any other.
+ * Clients between accept and their first byte: TLS handshakes, of any plane. A connection is here
+ * until its handshake is done and is then given to the plane as a stream like any other.
  *
- * Bounded in every way: a handshake has GREETING_TIMEOUT, however it dribbles; a client that has said
- * nothing costs no more than its socket and a small block; and in one turn of the loop no more than
- * GREETING_BUDGET of time goes into handshakes, so that a thousand clients that come at once delay the
- * others by a few milliseconds, and each other in the order in which they came.
+ * Bounded in every way: a handshake has GREETING_TIMEOUT, however it dribbles; a client that has
+ * said nothing costs no more than its socket and a small block; and in one turn of the loop no more
+ * than GREETING_BUDGET of time goes into handshakes, so that a thousand clients that come at once
+ * delay the others by a few milliseconds, and each other in the order in which they came.
  */
 #ifndef CROSSFADE_RELAY_GREETING_H
 #define CROSSFADE_RELAY_GREETING_H

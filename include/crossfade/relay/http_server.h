@@ -41,11 +41,11 @@ struct http_backend {
     LIST_ENTRY(http_backend) link;
     struct http_plane *plane;
     struct http_backend_cell *cell;
-    unsigned index; /* of the cell */
+    unsigned index;             /* of the cell */
     struct addresses addresses; /* the ways to it */
-    unsigned way;     /* the one that new connections take */
-    unsigned untried; /* others that have not failed since it last could be reached */
-    char *name;       /* as configured */
+    unsigned way;               /* the one that new connections take */
+    unsigned untried;           /* others that have not failed since it last could be reached */
+    char *name;                 /* as configured */
     struct http_server_list idle;
     unsigned idle_count;
     unsigned active;      /* requests under way */
@@ -74,8 +74,8 @@ struct http_backend *http_backend_choose(struct http_plane *plane, const struct 
                                          enum config_balance balance, char *reason,
                                          size_t reason_size);
 /*
- * No connection could be made that way: the next address is taken from now on; when all have failed,
- * back off, twice as long each time.
+ * No connection could be made that way: the next address is taken from now on; when all have
+ * failed, back off, twice as long each time.
  */
 void http_backend_failed(struct http_backend *backend, unsigned way, const char *reason);
 

@@ -1,6 +1,6 @@
 /*
- * What a command means for the other arms (design: scope, companions, guarantees G2 and G4). The same
- * for every protocol: the callers say what the command is by a classic verb.
+ * What a command means for the other arms (design: scope, companions, guarantees G2 and G4). The
+ * same for every protocol: the callers say what the command is by a classic verb.
  *
  *   get     a miss of an isolated key is remembered
  *   set     answers a recent miss: a fill, own namespace only; otherwise a mutation
@@ -23,34 +23,36 @@ struct mc_server;
 /* Are there other namespaces that hold copies of this key and follow its invalidations? */
 bool mc_has_others(const struct mc_client *client, const struct key_place *place);
 
-/* Are misses of this key to be remembered (MC_OP_TRACK)? For the sets that answer them: whether they are
- * mutations, and also without other namespaces for what is learnt from the traffic. */
+/* Are misses of this key to be remembered (MC_OP_TRACK)? For the sets that answer them: whether
+ * they are mutations, and also without other namespaces for what is learnt from the traffic. */
 bool mc_tracks_misses(const struct mc_client *client, const struct key_place *place);
 
 /*
- * Does this write invalidate the other arms? `verb`: what it does, MC_SET .. MC_TOUCH. `wire`: the key
- * as the server has it. Asked once for each command: a set takes the miss that it answers out of the memory.
+ * Does this write invalidate the other arms? `verb`: what it does, MC_SET .. MC_TOUCH. `wire`: the
+ * key as the server has it. Asked once for each command: a set takes the miss that it answers out
+ * of the memory.
  */
 bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
                     struct slice wire);
 
 /*
- * The mutation that `op` stands for is composed on `connection`: if it is one, its companions follow,
- * each a part of `op`. On a dedicated connection the value is still to come: the companions follow when
- * it is stored (mc_tell_others), lest another arm fill the old value again in between. What fails is
- * told to the client.
+ * The mutation that `op` stands for is composed on `connection`: if it is one, its companions
+ * follow, each a part of `op`. On a dedicated connection the value is still to come: the companions
+ * follow when it is stored (mc_tell_others), lest another arm fill the old value again in between.
+ * What fails is told to the client.
  */
 void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
                           struct mc_op *op, const struct key_place *place, enum mc_verb verb,
                           struct slice key);
 
-/* The value of `op`, which had MC_OP_TELL, is answered on its dedicated connection: the companions go out
- * on the shared one. Before the operation's own part is done. */
+/* The value of `op`, which had MC_OP_TELL, is answered on its dedicated connection: the companions
+ * go out on the shared one. Before the operation's own part is done. */
 void mc_tell_others(struct mc_connection *connection, struct mc_op *op);
 
 /*
- * Does the rule's guard refuse this value (G8)? `verb`: MC_SET .. MC_CAS; `value`: all of it, or its first
- * VALUE_GUARD_BYTES at least. Counts it. The client is told MC_GUARDED, and what was stored before stays.
+ * Does the rule's guard refuse this value (G8)? `verb`: MC_SET .. MC_CAS; `value`: all of it, or
+ * its first VALUE_GUARD_BYTES at least. Counts it. The client is told MC_GUARDED, and what was
+ * stored before stays.
  */
 bool mc_is_guarded(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
                    uint32_t flags, struct slice value);

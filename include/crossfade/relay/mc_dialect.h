@@ -44,9 +44,9 @@ enum mc_pair {
 #define MC_DIALECTS 2u
 
 struct mc_dialect {
-    unsigned index;    /* below MC_DIALECTS */
+    unsigned index;     /* below MC_DIALECTS */
     const char *suffix; /* for messages about a server: "" or what it does in this dialect only */
-    size_t value_tail; /* bytes that follow a value: its line end */
+    size_t value_tail;  /* bytes that follow a value: its line end */
     struct slice probe; /* a request that any healthy server answers, paired as MC_VERSION */
 
     /* Takes one command out of client->input; not called while the client has to wait. */
@@ -54,19 +54,21 @@ struct mc_dialect {
     /* Takes one reply, or what is here of it, out of connection->input. */
     enum mc_pair (*pair)(struct mc_connection *connection, struct mc_pairing *pairing);
 
-    /* An operation with MC_OP_LAST leaves the line, its own reply is in the client's output: what ends
-     * the whole command's reply. client->get_failed says whether a key of it failed, and is reset. */
+    /* An operation with MC_OP_LAST leaves the line, its own reply is in the client's output: what
+     * ends the whole command's reply. client->get_failed says whether a key of it failed, and is
+     * reset. */
     bool (*end_get)(struct mc_client *client);
     /* The reply that tells a client that its operation failed: `text` is a sentence. */
     void (*fail)(struct mc_op *op, struct slice text);
     /* A get, of which nothing has gone out, failed because of a server: what its client gets in its
-     * place. MC_OP_FAILED: on_failure wants an error, otherwise it is a miss. NULL: nothing here. */
+     * place. MC_OP_FAILED: on_failure wants an error, otherwise it is a miss. NULL: nothing here.
+     */
     void (*fail_get)(struct mc_op *op);
     /* A flush is over: finishes the operation, mc_op_part_done, with the reply. */
     void (*flushed)(struct mc_op *op, enum mc_flush_result result);
 
-    /* A delete of the key at that place, without a reply to a client. The connection takes over the operation;
-     * false without memory. */
+    /* A delete of the key at that place, without a reply to a client. The connection takes over the
+     * operation; false without memory. */
     bool (*compose_delete)(struct mc_connection *connection, struct mc_op *op,
                            const struct key_place *place, struct slice key);
 };

@@ -1,8 +1,8 @@
 /*
- * flush_all: a client's wish goes from its worker to the main thread, which makes a new generation of the
- * arm's namespace durable and publishes it; only when every worker serves by it does the client hear of
- * it. Until then nothing more of that client is parsed, so that what it sends behind its flush_all comes
- * after it.
+ * flush_all: a client's wish goes from its worker to the main thread, which makes a new generation
+ * of the arm's namespace durable and publishes it; only when every worker serves by it does the
+ * client hear of it. Until then nothing more of that client is parsed, so that what it sends behind
+ * its flush_all comes after it.
  *
  *   worker                         main thread
  *   mc_flush_begin --- queue ---->  mc_flush_take, raise, publish
@@ -31,7 +31,8 @@ struct mc_flush_wish {
     bool granted;   /* the verdict */
 };
 
-/* One worker writes `asked`, the main thread `answered`; the slots between them are the main thread's. */
+/* One worker writes `asked`, the main thread `answered`; the slots between them are the main
+ * thread's. */
 struct mc_flush_queue {
     struct mc_flush_wish wishes[MC_FLUSH_QUEUE];
     _Atomic uint64_t asked;

@@ -85,8 +85,8 @@ void mc_login_leave(struct mc_client *client);
 void mc_login_collect(struct mc_plane *plane);
 void mc_login_tick(struct mc_plane *plane, uint64_t now);
 /*
- * Moves the client to the view `after`, where its listener is this one (MC_NO_LISTENER: gone, which a
- * stranger's may not be). A stranger is held against what the listener says now.
+ * Moves the client to the view `after`, where its listener is this one (MC_NO_LISTENER: gone, which
+ * a stranger's may not be). A stranger is held against what the listener says now.
  */
 void mc_login_move(struct mc_client *client, struct mc_view *after, unsigned listener);
 /* The plane ends: takes back what is asked. */

@@ -1,16 +1,18 @@
 /*
- * The meta protocol, which shares lines and connections with the classic one: mg, ms, md, ma, me, mn.
+ * The meta protocol, which shares lines and connections with the classic one: mg, ms, md, ma, me,
+ * mn.
  *
- * A request goes to its server with the wire key, with a mark of ours as its opaque (O) and without q and k:
- * so each has one reply, which says what request it answers, and never a key that breaks the line (memcached
- * 1.6 shows some binary keys as they are). What the client wants back waits with the operation:
+ * A request goes to its server with the wire key, with a mark of ours as its opaque (O) and without
+ * q and k: so each has one reply, which says what request it answers, and never a key that breaks
+ * the line (memcached 1.6 shows some binary keys as they are). What the client wants back waits
+ * with the operation:
  *
  *   client    mg user:1 v k Oabc q
  *   server    mg py3.0:user:1 v O0000004d           VA 3 O0000004d
  *   client                                          VA 3 kuser:1 Oabc
  *
- * The wire key is kept in its bytes, not in base64: so misses, servers and companions are the same as
- * for a client that names the key in another protocol.
+ * The wire key is kept in its bytes, not in base64: so misses, servers and companions are the same
+ * as for a client that names the key in another protocol.
  *
  * A server that does not know `ms` takes the value for commands. So the first meta command on a
  * connection waits until the server has shown on that connection that it speaks meta:
@@ -36,12 +38,12 @@ struct mc_meta_note {
     bool marked;
     bool base64;
     bool quiet;
-    bool overlong; /* what comes is not passed on, but MC_META_OVERLONG */
+    bool overlong;   /* what comes is not passed on, but MC_META_OVERLONG */
     bool with_value; /* v */
     bool with_cas;   /* C */
     bool touches;    /* T */
     bool decrements;
-    char bytes[];    /* the wire key, the client's opaque, the letters of its flags */
+    char bytes[]; /* the wire key, the client's opaque, the letters of its flags */
 };
 
 static inline const struct mc_meta_note *mc_meta_note_of(const struct mc_op *op)

@@ -2,22 +2,23 @@
  * One operation of the cache plane: one key of one command, on its way to a server and back.
  *
  * An operation stands in up to two queues: its connection's (replies come in that order) and its
- * client's (replies leave in that order). A `get` of many keys is many operations, of which the last
- * carries MC_OP_LAST. A companion stands in no client's queue; a noreply command is in a list of its
- * own, since the client waits for none of its replies but must not get too far ahead of the server.
+ * client's (replies leave in that order). A `get` of many keys is many operations, of which the
+ * last carries MC_OP_LAST. A companion stands in no client's queue; a noreply command is in a list
+ * of its own, since the client waits for none of its replies but must not get too far ahead of the
+ * server.
  *
  *   client 7:   op(get a) - op(get b, LAST) - op(set c)            replies leave in this order
  *                 |            |                |
  *   server 1:   op(get a) ---- | ---- op(x) --- | ...              replies come in this order
  *   server 2:               op(get b) ------ op(set c) - op(delete c, companion of set c)
  *
- * The first operation of a client's queue passes its reply on as it comes; the others park theirs. A
- * value of moderate size is parked until all of it is here, so that a server that dies in the middle of
- * it costs a miss and not the client's connection.
+ * The first operation of a client's queue passes its reply on as it comes; the others park theirs.
+ * A value of moderate size is parked until all of it is here, so that a server that dies in the
+ * middle of it costs a miss and not the client's connection.
  *
  * An operation with companions (deletes in the namespaces of other arms) is finished when all parts
- * are: `pending` counts them. It is owned by whoever holds the last part: the connection's queue, then
- * the client's queue.
+ * are: `pending` counts them. It is owned by whoever holds the last part: the connection's queue,
+ * then the client's queue.
  */
 #ifndef CROSSFADE_RELAY_MC_OP_H
 #define CROSSFADE_RELAY_MC_OP_H
@@ -36,20 +37,20 @@ struct mc_plane;
 struct mc_server;
 
 enum mc_op_flag {
-    MC_OP_LAST = 1,        /* of a get: END goes out behind it */
-    MC_OP_BATCH_END = 2,   /* the server sends END behind it */
-    MC_OP_DONE = 4,        /* nothing more will come */
-    MC_OP_FAILED = 8,      /* because of a server */
-    MC_OP_TRACK = 16,      /* a miss of it is to be remembered */
-    MC_OP_STARTED = 32,    /* bytes of its reply have gone to the client's output */
-    MC_OP_TOO_LARGE = 64,  /* the delete that goes with a set that is too large */
-    MC_OP_LOCAL = 128,     /* answered here: its reply is complete, no END or counters */
-    MC_OP_PROBE = 256,     /* our own `version` */
-    MC_OP_SILENT = 1024,   /* noreply: the client has asked for none */
-    MC_OP_WHOLE = 512,     /* its value goes out when all of it is here */
-    MC_OP_COUNTED = 4096,  /* among the commands that wait for its server */
-    MC_OP_TELL = 8192,     /* when it is answered, the other namespaces are told */
-    MC_OP_QUIET = 2048,    /* binary: its client hears only what it could not expect */
+    MC_OP_LAST = 1,       /* of a get: END goes out behind it */
+    MC_OP_BATCH_END = 2,  /* the server sends END behind it */
+    MC_OP_DONE = 4,       /* nothing more will come */
+    MC_OP_FAILED = 8,     /* because of a server */
+    MC_OP_TRACK = 16,     /* a miss of it is to be remembered */
+    MC_OP_STARTED = 32,   /* bytes of its reply have gone to the client's output */
+    MC_OP_TOO_LARGE = 64, /* the delete that goes with a set that is too large */
+    MC_OP_LOCAL = 128,    /* answered here: its reply is complete, no END or counters */
+    MC_OP_PROBE = 256,    /* our own `version` */
+    MC_OP_SILENT = 1024,  /* noreply: the client has asked for none */
+    MC_OP_WHOLE = 512,    /* its value goes out when all of it is here */
+    MC_OP_COUNTED = 4096, /* among the commands that wait for its server */
+    MC_OP_TELL = 8192,    /* when it is answered, the other namespaces are told */
+    MC_OP_QUIET = 2048,   /* binary: its client hears only what it could not expect */
 };
 
 struct mc_op {
@@ -97,8 +98,8 @@ bool mc_op_keep_key(struct mc_op *op, const struct key_place *place, struct slic
 struct buffer *mc_op_sink(struct mc_op *op);
 
 /*
- * One part is answered, its reply line (with line end) is `line`; empty for a get, whose values went to
- * the sink. The operation may be gone after it, and so may the client's place in line.
+ * One part is answered, its reply line (with line end) is `line`; empty for a get, whose values
+ * went to the sink. The operation may be gone after it, and so may the client's place in line.
  */
 void mc_op_part_done(struct mc_op *op, struct slice line);
 /* One part failed: `reason` is a sentence without line end. */

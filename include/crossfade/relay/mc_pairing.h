@@ -1,7 +1,7 @@
 /*
  * Pairing the replies of a server with the operations that wait for them: what is the same in every
- * dialect. A server answers in the order of the requests; the dialect's `pair` finds the operation and
- * says what of the reply the client gets.
+ * dialect. A server answers in the order of the requests; the dialect's `pair` finds the operation
+ * and says what of the reply the client gets.
  *
  * A reply that fits no operation is doubt: the connection is closed and nothing on it is believed.
  */
@@ -11,8 +11,8 @@
 #include "crossfade/relay/mc_client.h"
 #include "crossfade/relay/mc_server.h"
 
-/* Items up to this length, with their head, are waited for in the input; longer ones are taken as they
- * come. */
+/* Items up to this length, with their head, are waited for in the input; longer ones are taken as
+ * they come. */
 #define MC_ITEM_WHOLE 3072u
 
 /* MC_PAIR_DOUBT, and the reason: a sentence and the bytes it is about. */
@@ -26,16 +26,16 @@ struct mc_op *mc_pair_take(struct mc_connection *connection);
 void mc_pair_value_done(struct mc_connection *connection);
 
 /*
- * `len` bytes went to the operation's sink; `ok` is false when they did not for want of memory. Is that
- * more than the client takes? Then the connection is not read further.
+ * `len` bytes went to the operation's sink; `ok` is false when they did not for want of memory. Is
+ * that more than the client takes? Then the connection is not read further.
  */
 void mc_pair_passed(struct mc_connection *connection, struct mc_op *op, const struct buffer *sink,
                     size_t len, bool ok);
 
 /*
  * The head of a value is passed on and consumed, its `len` bytes (with the line end, if the dialect
- * has one) are still to come, and are passed on as they do. `whole`: the length with its head; a moderate
- * value goes to the client when all of it is here.
+ * has one) are still to come, and are passed on as they do. `whole`: the length with its head; a
+ * moderate value goes to the client when all of it is here.
  */
 void mc_pair_body(struct mc_connection *connection, struct mc_op *op, uint64_t len, uint64_t whole);
 

@@ -22,14 +22,14 @@ struct mc_plane {
     struct slab clients;
     struct slab ops;
     TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */
-    LIST_HEAD(, mc_client) owed; /* those that do not read as fast as they are answered */
+    LIST_HEAD(, mc_client) owed;         /* those that do not read as fast as they are answered */
     size_t client_count;
-    struct greetings greetings; /* clients on their way through a TLS handshake */
+    struct greetings greetings;        /* clients on their way through a TLS handshake */
     TAILQ_HEAD(, mc_client) strangers; /* have no arm yet; oldest first */
     struct mc_arm_cell nobody;         /* what they count for: shown nowhere */
     uint64_t log_again;                /* lines about them: when the next may be written... */
     unsigned logged;
-    unsigned log_left_out; /* ...and how many were not */
+    unsigned log_left_out;          /* ...and how many were not */
     LIST_HEAD(, mc_server) servers; /* named by a view, or still owing replies */
     struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
     uint64_t command;               /* one more with each that is taken from a client */
@@ -37,8 +37,8 @@ struct mc_plane {
     uint64_t next_batch;            /* for gat, whose keys share a command only with their own */
     uint32_t next_mark;             /* for the requests of the meta protocol */
     uint16_t next_affinity;
-    struct mc_op_queue flushing;    /* flush_all, waiting for the main thread, in order */
-    uint64_t flushes_collected;     /* verdicts handed out */
+    struct mc_op_queue flushing; /* flush_all, waiting for the main thread, in order */
+    uint64_t flushes_collected;  /* verdicts handed out */
 };
 
 #define MC_VERSION_TEXT "1.6.18-crossfade-" PACKAGE_VERSION

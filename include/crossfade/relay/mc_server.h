@@ -6,14 +6,14 @@
  *
  *   closed --request--> connecting --> ready         the first time, and after the server closed it
  *   closed --back-off over--> connecting --> probing (version) --> ready      after a failure
- *   connecting --TLS--> handshaking --> ready or probing                       where servers have TLS
- *   handshaking --> logging in --> ready or probing                            where they want a login
- *   any --timeout, nonsense, reset--> closed, every operation on it fails; back-off grows
+ *   connecting --TLS--> handshaking --> ready or probing                       where servers have
+ * TLS handshaking --> logging in --> ready or probing                            where they want a
+ * login any --timeout, nonsense, reset--> closed, every operation on it fails; back-off grows
  *
- * Requests of all clients share a connection; they are composed into its output and written once per
- * loop turn. Gets that wait for the same connection in one turn go out as one many-key get. A value
- * larger than MC_GATHER_MAX is uploaded over a connection of its own, so that a slow client holds
- * nobody up.
+ * Requests of all clients share a connection; they are composed into its output and written once
+ * per loop turn. Gets that wait for the same connection in one turn go out as one many-key get. A
+ * value larger than MC_GATHER_MAX is uploaded over a connection of its own, so that a slow client
+ * holds nobody up.
  */
 #ifndef CROSSFADE_RELAY_MC_SERVER_H
 #define CROSSFADE_RELAY_MC_SERVER_H
@@ -29,22 +29,30 @@
 /* Values up to this are collected before they are sent; larger ones stream. */
 #define MC_GATHER_MAX (64u * 1024u)
 /*
- * A client's output above which it counts as slow: its commands are taken no further, and when the worker
- * holds MC_MEMORY_SPARE bytes in buffers, the server connection that fills the output is not read further
- * either. A server connection's output above which the clients that fill it are not read.
+ * A client's output above which it counts as slow: its commands are taken no further, and when the
+ * worker holds MC_MEMORY_SPARE bytes in buffers, the server connection that fills the output is not
+ * read further either. A server connection's output above which the clients that fill it are not
+ * read.
  */
 #define MC_HIGH_WATER (256u * 1024u)
 #define MC_LOW_WATER (64u * 1024u)
 #define MC_MEMORY_SPARE (16u * 1024u * 1024u)
 /* The same for replies that wait for earlier ones of other servers. */
 #define MC_PARKED_MAX (4u * 1024u * 1024u)
-/* Bytes composed for one connection at which no more are: each client adds one command to what is above the
- * high water mark, and there may be very many clients. */
+/* Bytes composed for one connection at which no more are: each client adds one command to what is
+ * above the high water mark, and there may be very many clients. */
 #define MC_QUEUED_MAX (64u * 1024u * 1024u)
 /* Large values on their way to one server at once; the clients of others wait for their turn. */
 #define MC_UPLOADS_MAX 32u
 
-enum mc_connection_state { MC_CLOSED, MC_CONNECTING, MC_HANDSHAKING, MC_LOGGING_IN, MC_PROBING, MC_READY };
+enum mc_connection_state {
+    MC_CLOSED,
+    MC_CONNECTING,
+    MC_HANDSHAKING,
+    MC_LOGGING_IN,
+    MC_PROBING,
+    MC_READY
+};
 
 /* Whether the server at the other end speaks meta (relay/mc_meta.h). */
 enum mc_meta_state { MC_META_UNKNOWN, MC_META_ASKED, MC_META_SPOKEN, MC_META_NOT_SPOKEN };
@@ -58,19 +66,20 @@ struct mc_connection {
     struct stream stream;
     struct input input;
     struct buffer output;
-    struct buffer login;    /* what is still to be sent of it; the output waits until it is answered */
+    struct buffer login; /* what is still to be sent of it; the output waits until it is answered */
     struct mc_op_queue ops; /* sent or composed, in order; without their reply */
     struct mc_op *unsent;   /* the first of them that was composed since the last write, or NULL */
     struct turn_task flush;
-    struct turn_task grave; /* dedicated connections only */
+    struct turn_task grave;         /* dedicated connections only */
     LIST_HEAD(, mc_client) blocked; /* clients that compose nothing until the output is shorter */
     enum mc_connection_state state;
     bool dedicated;
-    bool writing; /* waits for writability */
-    bool full;    /* MC_QUEUED_MAX was reached, and half of it is not gone yet */
-    unsigned way; /* which of the server's addresses it goes to */
-    uint64_t since;    /* when the state began, or the last byte moved */
-    /* A value that streams: when it last moved by a good part, and what moved since (mc_patience.c). */
+    bool writing;   /* waits for writability */
+    bool full;      /* MC_QUEUED_MAX was reached, and half of it is not gone yet */
+    unsigned way;   /* which of the server's addresses it goes to */
+    uint64_t since; /* when the state began, or the last byte moved */
+    /* A value that streams: when it last moved by a good part, and what moved since
+     * (mc_patience.c). */
     uint64_t pace_at;
     size_t pace_bytes;
     enum mc_meta_state meta;
@@ -78,13 +87,15 @@ struct mc_connection {
     bool meta_swallows; /* the first of them refused the command and took its value */
     /* The get that is being composed: */
     struct mc_op *batch_last; /* its last key so far; NULL: none is open */
-    struct chunk *room_chunk; /* while one is open: its next keys have room_left bytes at `room` in it */
+    struct chunk
+        *room_chunk; /* while one is open: its next keys have room_left bytes at `room` in it */
     char *room;
     size_t room_left;
     uint64_t batch_id;
     unsigned batch_keys;
     size_t batch_bytes;
-    /* Binary: requests are numbered, by their opaque, from 1 on; so many were composed, and answered: */
+    /* Binary: requests are numbered, by their opaque, from 1 on; so many were composed, and
+     * answered: */
     uint32_t composed;
     uint32_t answered;
     /* The reply that is being read: */
@@ -93,22 +104,22 @@ struct mc_connection {
     char body_tail;     /* the last byte of the value's line end that was seen, '\0': none */
     /* Not read because this client's output is full: */
     struct mc_client *stalled_by;
-    bool stalled_parked; /* by what is parked, not by what is to be written */
-    uint64_t resumed; /* when it was last read again after that */
+    bool stalled_parked;    /* by what is parked, not by what is to be written */
+    uint64_t resumed;       /* when it was last read again after that */
     uint64_t stalled_since; /* or since the client last took a good part of its output */
     size_t stalled_len;     /* its output then */
     /*
      * How long a client that does not read may stall it, microseconds. All who share the connection
-     * wait meanwhile: so what was wasted on one such client the next ones have less, and it comes back
-     * at a quarter of the pace.
+     * wait meanwhile: so what was wasted on one such client the next ones have less, and it comes
+     * back at a quarter of the pace.
      */
     uint64_t patience;
     uint64_t patience_at; /* when that was worked out */
     LIST_ENTRY(mc_connection) stalled;
     LIST_ENTRY(mc_connection) upload; /* dedicated: in server->uploads */
     struct mc_client *uploader;       /* dedicated: whose value is being sent */
-    uint64_t fed_at; /* when that client last sent a good part of it */
-    size_t fed_bytes; /* and what it sent since */
+    uint64_t fed_at;                  /* when that client last sent a good part of it */
+    size_t fed_bytes;                 /* and what it sent since */
 };
 
 /* What is thought of a server in one dialect: it may well speak one and not the other. */
@@ -120,14 +131,14 @@ struct mc_trust {
 
 struct mc_server {
     struct mc_plane *plane;
-    char *name; /* as configured */
-    char *host; /* whom its certificate is for; NULL: a unix socket */
-    struct tls_context *tls; /* NULL: plain */
-    struct tls_resume resume; /* the TLS session of its last connection */
+    char *name;                 /* as configured */
+    char *host;                 /* whom its certificate is for; NULL: a unix socket */
+    struct tls_context *tls;    /* NULL: plain */
+    struct tls_resume resume;   /* the TLS session of its last connection */
     struct addresses addresses; /* the ways to it */
-    unsigned way;     /* the one that new connections take */
-    unsigned untried; /* others that have not failed since one could be reached */
-    bool drained;     /* by the operator: it gets no request */
+    unsigned way;               /* the one that new connections take */
+    unsigned untried;           /* others that have not failed since one could be reached */
+    bool drained;               /* by the operator: it gets no request */
     struct mc_server_cell *cell;
     unsigned refs; /* views that name it */
     LIST_ENTRY(mc_server) link;
@@ -135,21 +146,22 @@ struct mc_server {
     uint64_t request_timeout;
     uint64_t no_meta_until; /* it closed a connection when asked for meta: not to be asked before */
     bool spoke_meta;
-    unsigned meta_doubts;   /* connections that it closed when asked, since it last said that it does */
+    unsigned
+        meta_doubts; /* connections that it closed when asked, since it last said that it does */
     struct mc_trust trust[MC_DIALECTS]; /* by the dialects' index */
     struct credentials *login; /* for new connections; owned; NULL: the servers want none */
-    unsigned down_dialects; /* so many are not trusted */
-    unsigned per_dialect; /* connections_per_server */
+    unsigned down_dialects;    /* so many are not trusted */
+    unsigned per_dialect;      /* connections_per_server */
     unsigned connection_count;
     struct mc_connection *connections; /* those of one dialect behind those of the other */
-    bool used[MC_DIALECTS]; /* connections of that dialect are kept open */
-    unsigned waiting;       /* commands without all their replies; */
-    unsigned max_waiting;   /* at so many no other is taken, */
-    unsigned full_count;    /* nor while that many connections are full: */
-    bool crowded;           /* one of both is so */
-    uint64_t counted;       /* the last command that was, by plane->command */
+    bool used[MC_DIALECTS];            /* connections of that dialect are kept open */
+    unsigned waiting;                  /* commands without all their replies; */
+    unsigned max_waiting;              /* at so many no other is taken, */
+    unsigned full_count;               /* nor while that many connections are full: */
+    bool crowded;                      /* one of both is so */
+    uint64_t counted;                  /* the last command that was, by plane->command */
     LIST_HEAD(, mc_connection) uploads;
-    unsigned upload_count; /* those of them that have a client */
+    unsigned upload_count;               /* those of them that have a client */
     TAILQ_HEAD(, mc_client) upload_line; /* clients that wait for one */
 };
 
@@ -168,15 +180,17 @@ bool mc_server_idle(const struct mc_server *server);
 void mc_server_tick(struct mc_server *server, uint64_t now);
 
 /*
- * The connection of that dialect for the requests of one client (the same `affinity` always gets the
- * same one, so that its requests stay in order). NULL: it takes no request now; mc_server_refusal says why.
+ * The connection of that dialect for the requests of one client (the same `affinity` always gets
+ * the same one, so that its requests stay in order). NULL: it takes no request now;
+ * mc_server_refusal says why.
  */
 struct mc_connection *mc_server_connection(struct mc_server *server,
                                            const struct mc_dialect *dialect, unsigned affinity);
 /* Why it takes no request now, as a sentence in out[]. Returns out. */
 const char *mc_server_refusal(const struct mc_server *server, const struct mc_dialect *dialect,
                               char *out, size_t size);
-/* The same, whether it takes new requests or not: for what belongs to a command that is under way. */
+/* The same, whether it takes new requests or not: for what belongs to a command that is under way.
+ */
 struct mc_connection *mc_server_shared(struct mc_server *server, const struct mc_dialect *dialect,
                                        unsigned affinity);
 /* Neither drained nor down. */
@@ -187,14 +201,14 @@ bool mc_server_admits(struct mc_server *server, const struct mc_dialect *dialect
 unsigned mc_server_warm(struct mc_server *server, uint64_t now, unsigned most);
 
 /*
- * A value for that key is to stream to its server: does the client have to wait, for what it has under
- * way or for its turn? Then it is woken when there is something new.
+ * A value for that key is to stream to its server: does the client have to wait, for what it has
+ * under way or for its turn? Then it is woken when there is something new.
  */
 bool mc_upload_waits(struct mc_client *client, struct slice key);
 /* It does not wait for its turn any more. */
 void mc_upload_leave_line(struct mc_client *client);
-/* A connection that nobody shares, of the client's dialect, for one upload: client->upload from now on. NULL
- * as above. */
+/* A connection that nobody shares, of the client's dialect, for one upload: client->upload from now
+ * on. NULL as above. */
 struct mc_connection *mc_server_upload(struct mc_server *server, struct mc_client *client);
 /* The upload is answered, or given up in mid-value (`broken`). */
 void mc_server_upload_done(struct mc_connection *connection, bool broken);
@@ -214,14 +228,15 @@ void mc_connection_stall(struct mc_connection *connection, struct mc_client *cli
 struct mc_op *mc_connection_take(struct mc_connection *connection);
 
 /*
- * Between the modules of a server: mc_server.c (the server as a whole), mc_connection.c, mc_upload.c and
- * mc_patience.c.
+ * Between the modules of a server: mc_server.c (the server as a whole), mc_connection.c,
+ * mc_upload.c and mc_patience.c.
  */
 static inline struct mc_trust *mc_connection_trust(const struct mc_connection *connection)
 {
     return &connection->server->trust[connection->dialect->index];
 }
-/* What happened on the connection takes the trust in the server, in its dialect, or gives it back. */
+/* What happened on the connection takes the trust in the server, in its dialect, or gives it back.
+ */
 void mc_server_failed(const struct mc_connection *connection, const char *reason);
 void mc_server_trusted(const struct mc_connection *connection);
 /* An operation that waits for the server; and no more. */
@@ -253,15 +268,15 @@ void mc_connection_unstall(struct mc_connection *connection);
 void mc_connection_tick_stall(struct mc_connection *connection, uint64_t now);
 
 /*
- * relay/mc_server_login.c: new connections log in like this from now on; credentials may be NULL. False without
- * memory: as before.
+ * relay/mc_server_login.c: new connections log in like this from now on; credentials may be NULL.
+ * False without memory: as before.
  */
 bool mc_server_set_login(struct mc_server *server, const struct credentials *credentials);
 void mc_server_forget_login(struct mc_server *server);
 /* An established connection begins to log in; false without memory. */
 bool mc_connection_begin_login(struct mc_connection *connection) MUST_CHECK;
-/* Sends what there is room for, and reads what came of it. STREAM_OK: logged in; STREAM_FAILED: why[] says
- * why not. */
+/* Sends what there is room for, and reads what came of it. STREAM_OK: logged in; STREAM_FAILED:
+ * why[] says why not. */
 enum stream_verdict mc_connection_log_in(struct mc_connection *connection, char *why,
                                          size_t why_size) MUST_CHECK;
 

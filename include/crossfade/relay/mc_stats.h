@@ -1,7 +1,7 @@
 /*
- * `stats` for a client: the counters of its own arm, under memcached's names, so that dashboards and
- * exporters that know memcached go on working. They are the proxy's counters, of this daemon, not
- * those of the servers behind it. How they look on the wire is the dialects' matter.
+ * `stats` for a client: the counters of its own arm, under memcached's names, so that dashboards
+ * and exporters that know memcached go on working. They are the proxy's counters, of this daemon,
+ * not those of the servers behind it. How they look on the wire is the dialects' matter.
  */
 #ifndef CROSSFADE_RELAY_MC_STATS_H
 #define CROSSFADE_RELAY_MC_STATS_H
@@ -11,7 +11,8 @@
 
 struct mc_client;
 
-/* Room for any reply, whatever the dialect puts around each of its entries, if that is at most 32 bytes. */
+/* Room for any reply, whatever the dialect puts around each of its entries, if that is at most 32
+ * bytes. */
 #define MC_STATS_MAX 16384u
 #define MC_STATS_REFUSAL "this command is refused here: it reaches beyond your own version's keys"
 

@@ -1,8 +1,9 @@
 /*
- * What a request is decided by. A plan is made from one configuration and holds all that follows from
- * it; a snapshot is a plan and the rollout's position. Both are immutable and reference-counted; the
- * main thread builds and publishes, a worker takes the newest at the start of a loop turn, and each
- * request pins (worker_pin) the snapshot that it began with, so that no request sees two.
+ * What a request is decided by. A plan is made from one configuration and holds all that follows
+ * from it; a snapshot is a plan and the rollout's position. Both are immutable and
+ * reference-counted; the main thread builds and publishes, a worker takes the newest at the start
+ * of a loop turn, and each request pins (worker_pin) the snapshot that it began with, so that no
+ * request sees two.
  */
 #ifndef CROSSFADE_RELAY_SNAPSHOT_H
 #define CROSSFADE_RELAY_SNAPSHOT_H
@@ -21,8 +22,8 @@
 struct plan_backend {
     const struct config_backend *config;
     struct addresses addresses; /* none: its name has not been resolved yet */
-    unsigned cell; /* in telemetry->http_backends, or mc_servers */
-    bool drained;  /* memcached servers: by the operator; no request goes there */
+    unsigned cell;              /* in telemetry->http_backends, or mc_servers */
+    bool drained;               /* memcached servers: by the operator; no request goes there */
 };
 
 struct plan_arm {
@@ -40,17 +41,17 @@ struct misses_box { /* kept over reloads; shared by plans */
 
 struct plan {
     _Atomic unsigned refs;
-    struct plan *base;           /* of a copy: owns what all copies share, which is marked by (s) */
-    struct config *config;       /* (s) */
-    struct plan_arm *arms;       /* as config->arms */
+    struct plan *base;     /* of a copy: owns what all copies share, which is marked by (s) */
+    struct config *config; /* (s) */
+    struct plan_arm *arms; /* as config->arms */
     struct plan_backend *servers; /* as config->cache.servers */
-    struct tls_set *tls;         /* (s) of listeners and servers */
-    unsigned *tls_cells;         /* (s) in telemetry->tls, as config->cache.listeners */
-    unsigned *listener_cells;    /* (s) in telemetry->mc_listeners, as config->cache.listeners */
-    struct keyspace *keyspace;   /* NULL without a cache plane */
-    struct placement *placement; /* (s) NULL without a cache plane */
-    struct misses_box *misses;   /* (s) NULL without a cache plane */
-    struct cohort *cohort;       /* (s) NULL without a rollout */
+    struct tls_set *tls;          /* (s) of listeners and servers */
+    unsigned *tls_cells;          /* (s) in telemetry->tls, as config->cache.listeners */
+    unsigned *listener_cells;     /* (s) in telemetry->mc_listeners, as config->cache.listeners */
+    struct keyspace *keyspace;    /* NULL without a cache plane */
+    struct placement *placement;  /* (s) NULL without a cache plane */
+    struct misses_box *misses;    /* (s) NULL without a cache plane */
+    struct cohort *cohort;        /* (s) NULL without a rollout */
 };
 
 struct snapshot {
@@ -61,10 +62,10 @@ struct snapshot {
 };
 
 /*
- * Takes over `config` (freed on failure too). generations: one for each of its arms. Resolves names,
- * makes cells. `previous` may be NULL; what goes on of it: the memory of misses if its size is the same,
- * the addresses of the names that it knows, and which servers are drained. NULL with a sentence in
- * error[].
+ * Takes over `config` (freed on failure too). generations: one for each of its arms. Resolves
+ * names, makes cells. `previous` may be NULL; what goes on of it: the memory of misses if its size
+ * is the same, the addresses of the names that it knows, and which servers are drained. NULL with a
+ * sentence in error[].
  */
 struct plan *plan_create(struct config *config, const uint64_t *generations,
                          const struct plan *previous, struct telemetry *telemetry, char *error,

@@ -42,12 +42,12 @@ struct mc_arm_cell {
     counter incr_misses;
     counter decr_hits;
     counter decr_misses;
-    counter companions;         /* deletes sent to other namespaces */
-    counter companions_failed;  /* the client was told SERVER_ERROR */
-    counter noreply_failed;     /* a noreply command that the server did not confirm */
-    counter refused;            /* client errors: syntax, keys, values */
-    counter guarded;            /* of these: values that the guard of a rule has refused */
-    counter failed;             /* SERVER_ERROR or a miss because of a server */
+    counter companions;        /* deletes sent to other namespaces */
+    counter companions_failed; /* the client was told SERVER_ERROR */
+    counter noreply_failed;    /* a noreply command that the server did not confirm */
+    counter refused;           /* client errors: syntax, keys, values */
+    counter guarded;           /* of these: values that the guard of a rule has refused */
+    counter failed;            /* SERVER_ERROR or a miss because of a server */
     counter bytes_read;
     counter bytes_written;
     struct histogram latency; /* from the command to its reply */
@@ -56,19 +56,19 @@ extern const struct metric mc_arm_metrics[];
 
 /* Cache plane, by memcached server. */
 struct mc_server_cell {
-    counter up;       /* gauge: connections that are usable */
-    counter down;     /* gauge: workers that hold it for down at present */
-    counter drained;  /* gauge: workers that send it nothing, as the operator wishes */
-    counter waiting;  /* gauge: requests sent or queued, without their reply */
+    counter up;      /* gauge: connections that are usable */
+    counter down;    /* gauge: workers that hold it for down at present */
+    counter drained; /* gauge: workers that send it nothing, as the operator wishes */
+    counter waiting; /* gauge: requests sent or queued, without their reply */
     counter requests;
     counter batched_keys; /* keys that shared a get with others */
     counter turned_away;  /* requests refused because too much was waiting */
     counter connects;
     counter connect_failures;
     counter tls_handshakes;
-    counter tls_resumed;  /* of these: with an earlier session */
-    counter tls_failures; /* of the connect_failures: in the handshake */
-    counter login_failures;   /* server_login was refused, or not answered */
+    counter tls_resumed;    /* of these: with an earlier session */
+    counter tls_failures;   /* of the connect_failures: in the handshake */
+    counter login_failures; /* server_login was refused, or not answered */
     counter timeouts;
     counter protocol_errors; /* doubt: the connection was closed */
     counter closed_by_server;
@@ -80,10 +80,10 @@ extern const struct metric mc_server_metrics[];
 
 /* By listener that has TLS. */
 struct tls_cell {
-    counter handshakes;  /* done */
-    counter resumed;     /* of these: with an earlier session */
-    counter failed;      /* begun, and not done */
-    counter connections; /* gauge */
+    counter handshakes;          /* done */
+    counter resumed;             /* of these: with an earlier session */
+    counter failed;              /* begun, and not done */
+    counter connections;         /* gauge */
     counter certificate_expires; /* gauge: seconds since 1970; set by worker 0 */
 };
 extern const struct metric tls_metrics[];
@@ -107,22 +107,22 @@ struct http_arm_cell {
     counter responses_2xx;
     counter responses_3xx;
     counter responses_4xx;
-    counter responses_5xx;  /* by the application or by us for it */
+    counter responses_5xx; /* by the application or by us for it */
     counter connect_errors;
     counter timeouts;
-    counter resets;         /* closed or broken in mid-response */
-    counter fallbacks;      /* failed here, answered by stable */
-    counter anonymous;      /* routed without any identity */
-    counter issued;         /* identities given out */
-    counter active;         /* gauge: requests under way */
+    counter resets;    /* closed or broken in mid-response */
+    counter fallbacks; /* failed here, answered by stable */
+    counter anonymous; /* routed without any identity */
+    counter issued;    /* identities given out */
+    counter active;    /* gauge: requests under way */
     struct histogram latency;
 };
 extern const struct metric http_arm_metrics[];
 
 /* Web plane, by backend address. */
 struct http_backend_cell {
-    counter active;    /* gauge */
-    counter idle;      /* gauge: pooled connections */
+    counter active; /* gauge */
+    counter idle;   /* gauge: pooled connections */
     counter requests;
     counter connects;
     counter connect_failures;
@@ -144,14 +144,14 @@ extern const struct metric name_metrics[];
 /* One for each worker (cells with the single name "worker"). */
 struct worker_cell {
     counter turns;
-    counter memory_buffers;       /* gauge, bytes */
-    counter cache_clients;        /* gauge */
-    counter logins_waiting;       /* gauge: with the login thread */
-    counter web_clients;          /* gauge */
+    counter memory_buffers; /* gauge, bytes */
+    counter cache_clients;  /* gauge */
+    counter logins_waiting; /* gauge: with the login thread */
+    counter web_clients;    /* gauge */
     counter web_accepted;
-    counter web_refused;          /* over the connection limit, or no descriptors */
-    counter web_bad_requests;     /* 400, 408, 413, 414, 431 and the like, before an arm was chosen */
-    counter snapshot_generation;  /* gauge: the snapshot that this worker serves */
+    counter web_refused;      /* over the connection limit, or no descriptors */
+    counter web_bad_requests; /* 400, 408, 413, 414, 431 and the like, before an arm was chosen */
+    counter snapshot_generation; /* gauge: the snapshot that this worker serves */
 };
 extern const struct metric worker_metrics[];
 
@@ -163,11 +163,12 @@ struct telemetry {
     struct cells *tls; /* named by the listener's address */
     struct cells *http_arms;
     struct cells *http_backends; /* named "<arm> <address>" */
-    struct cells *names; /* of one "worker", the main thread */
+    struct cells *names;         /* of one "worker", the main thread */
     struct cells *workers;
 };
 
-/* It failed for the nth time in a row, and is tried again at `retry_at`; reason: why. Or: it is up. */
+/* It failed for the nth time in a row, and is tried again at `retry_at`; reason: why. Or: it is up.
+ */
 void reach_failed(struct reach *reach, uint64_t failures, uint64_t retry_at, const char *reason);
 void reach_ok(struct reach *reach);
 

@@ -1,7 +1,7 @@
 /*
- * The TLS contexts of one configuration, made from its files on the main thread. A reload takes over the
- * contexts whose files and keys in the configuration are as before, so that a key that may not be read
- * any more is not asked for again, and servers keep their connections.
+ * The TLS contexts of one configuration, made from its files on the main thread. A reload takes
+ * over the contexts whose files and keys in the configuration are as before, so that a key that may
+ * not be read any more is not asked for again, and servers keep their connections.
  */
 #ifndef CROSSFADE_RELAY_TLS_SET_H
 #define CROSSFADE_RELAY_TLS_SET_H
@@ -16,8 +16,8 @@ struct tls_set {
 };
 
 /*
- * What is wrong: a fault, or a warning. `path` is that of the key in the configuration, line and column are
- * where it is given; text is a sentence that goes on after the path.
+ * What is wrong: a fault, or a warning. `path` is that of the key in the configuration, line and
+ * column are where it is given; text is a sentence that goes on after the path.
  */
 typedef void (*tls_set_report)(void *context, bool fault, unsigned line, unsigned column,
                                const char *path, const char *text);

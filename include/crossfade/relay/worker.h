@@ -3,9 +3,9 @@
  * relay/http_plane) live on a worker and share what is here. Nothing in it is touched by another
  * thread but the inbox.
  *
- * A loop turn: wait for readiness, run the handlers (they read, parse, and put output into buffers),
- * then the turn's tasks (each connection with output writes once), then the graves (memory of what
- * was closed in this turn is reused only now).
+ * A loop turn: wait for readiness, run the handlers (they read, parse, and put output into
+ * buffers), then the turn's tasks (each connection with output writes once), then the graves
+ * (memory of what was closed in this turn is reused only now).
  */
 #ifndef CROSSFADE_RELAY_WORKER_H
 #define CROSSFADE_RELAY_WORKER_H
@@ -47,10 +47,10 @@ struct worker {
     struct telemetry *telemetry;
     struct worker_cell *cell;
     struct snapshot_pin *current;
-    struct mc_flush_queue *flushes; /* wishes for the main thread, and its verdicts */
-    void (*ask_main)(struct worker *worker); /* wakes it; set by the owner of the thread */
-    int ask_fd;                              /* for that */
-    struct mc_login_queue *logins; /* wishes for the login thread, and its verdicts */
+    struct mc_flush_queue *flushes;           /* wishes for the main thread, and its verdicts */
+    void (*ask_main)(struct worker *worker);  /* wakes it; set by the owner of the thread */
+    int ask_fd;                               /* for that */
+    struct mc_login_queue *logins;            /* wishes for the login thread, and its verdicts */
     void (*ask_login)(struct worker *worker); /* wakes that one, as above */
     int login_fd;
     struct mc_plane *mc;     /* NULL until a snapshot has a cache plane */

@@ -15,8 +15,9 @@
  *              them, or the file was taken away)
  *   torn       the end of the file was part of a line, and was taken out; from and to are null
  *
- * What people change besides the rollout is in it, too: flush, drain server and enable server. Their
- * lines have null for from and to, and "of": the arm or server; they say nothing of the rollout's state.
+ * What people change besides the rollout is in it, too: flush, drain server and enable server.
+ * Their lines have null for from and to, and "of": the arm or server; they say nothing of the
+ * rollout's state.
  *
  * The file is opened for each line, so that it can be rotated by renaming it.
  */
@@ -35,7 +36,7 @@
 
 struct audit_entry {
     const char *of; /* NULL: no such member */
-    uint64_t time; /* wall clock, microseconds */
+    uint64_t time;  /* wall clock, microseconds */
     const char *by;
     const char *verb;
     const char *rollout;

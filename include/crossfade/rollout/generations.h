@@ -1,15 +1,15 @@
 /*
- * The generation of each arm's namespace: the number in its prefix. A new one makes every older entry of
- * the arm unreachable at once, without asking a server: this is what flush_all does here.
+ * The generation of each arm's namespace: the number in its prefix. A new one makes every older
+ * entry of the arm unreachable at once, without asking a server: this is what flush_all does here.
  *
- * Kept in state_dir/generations.json, for every arm that ever had one, so that an arm that comes back
- * after years does not meet its old entries again:
+ * Kept in state_dir/generations.json, for every arm that ever had one, so that an arm that comes
+ * back after years does not meet its old entries again:
  *
  *   { "format": 1, "arms": { "py3": { "generation": 4, "due": 0 } } }
  *
- * `due` is the time of a flush that was asked for with a delay (microseconds since 1970), 0 for none. A
- * change is on disk (written beside, fsynced, renamed, the folder fsynced) before it is in effect.
- * Main thread only.
+ * `due` is the time of a flush that was asked for with a delay (microseconds since 1970), 0 for
+ * none. A change is on disk (written beside, fsynced, renamed, the folder fsynced) before it is in
+ * effect. Main thread only.
  */
 #ifndef CROSSFADE_ROLLOUT_GENERATIONS_H
 #define CROSSFADE_ROLLOUT_GENERATIONS_H
@@ -24,7 +24,7 @@
 #define GENERATIONS_FILE "generations.json"
 #define GENERATIONS_LOCK "generations.lock"
 #define GENERATIONS_DELAY_MAX (365u * 86400u) /* seconds; a longer delay is cut to this */
-#define GENERATIONS_MAX (1u << 20) /* of one arm: its prefix stays short */
+#define GENERATIONS_MAX (1u << 20)            /* of one arm: its prefix stays short */
 
 struct generations;
 
@@ -38,9 +38,9 @@ void generations_close(struct generations *generations);
 const char *generations_folder(const struct generations *generations);
 
 /*
- * Keeps other processes from using the folder's generations until the end, and reads them again, as they
- * may have changed until now. False with a sentence in error[] when another one uses them, or as above.
- * Where the folder cannot be written at all, nobody can change them, and it is true.
+ * Keeps other processes from using the folder's generations until the end, and reads them again, as
+ * they may have changed until now. False with a sentence in error[] when another one uses them, or
+ * as above. Where the folder cannot be written at all, nobody can change them, and it is true.
  */
 bool generations_lock(struct generations *generations, char *error, size_t error_size) MUST_CHECK;
 /* Lets others have them: nothing can be raised any more. */
@@ -56,7 +56,8 @@ char *generations_print(const struct generations *generations);
 void generations_fill(const struct generations *generations, const struct config *config,
                       uint64_t *out);
 
-/* The arm's next generation, from now on. False with half a sentence in error[]: all is as before. */
+/* The arm's next generation, from now on. False with half a sentence in error[]: all is as before.
+ */
 bool generations_raise(struct generations *generations, const char *arm, char *error,
                        size_t error_size) MUST_CHECK;
 

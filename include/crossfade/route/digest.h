@@ -30,7 +30,8 @@ struct digest_key {
 void digest_key_set(struct digest_key *key, struct slice secret);
 void digest_hmac(const struct digest_key *key, struct slice data, uint8_t out[DIGEST_SIZE]);
 
-/* The first four bytes of the MD5 (RFC 1321), little-endian: what libmemcached takes for a key's hash. */
+/* The first four bytes of the MD5 (RFC 1321), little-endian: what libmemcached takes for a key's
+ * hash. */
 uint32_t digest_md5_word(struct slice data);
 
 /* Characters for so many bytes. */

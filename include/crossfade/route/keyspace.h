@@ -2,21 +2,22 @@
  * From the key a client names to the key a server stores, and back: namespace prefix, scope rules,
  * long keys. Pure; made once per configuration, shared by all workers, never changed.
  *
- * The prefix of an arm is "<namespace>.<generation>:", the generation zero-padded so that the length
- * is a multiple of three (for base64 keys of the meta protocol); an arm with the empty namespace and
- * every key of shared scope have none. The prefix is always added, never "unless it is there already":
- * so adding is injective and two arms can never name one entry. What could break that is replaced or
- * refused (reserved_keys): an unprefixed key of the form [A-Za-z0-9_-]+ '.' [0-9]+ ':' ... could name
- * another arm's entry.
+ * The prefix of an arm is "<namespace>.<generation>:", the generation zero-padded so that the
+ * length is a multiple of three (for base64 keys of the meta protocol); an arm with the empty
+ * namespace and every key of shared scope have none. The prefix is always added, never "unless it
+ * is there already": so adding is injective and two arms can never name one entry. What could break
+ * that is replaced or refused (reserved_keys): an unprefixed key of the form [A-Za-z0-9_-]+ '.'
+ * [0-9]+ ':' ... could name another arm's entry.
  *
  * A key that would pass 250 bytes with its prefix is replaced (long_keys: hash) by
  * "<prefix>#<43 characters: SHA-256 of the client's key, base64url>". A short key that has the form
  * '#' + 43 such characters itself is hashed too, so that no client can name another key's digest.
- * The same goes for a key that no text line can hold, which the meta protocol names in base64, when it
- * passes 250 characters in base64 with its prefix and does not without: in every protocol, so that they
- * all name one entry.
+ * The same goes for a key that no text line can hold, which the meta protocol names in base64, when
+ * it passes 250 characters in base64 with its prefix and does not without: in every protocol, so
+ * that they all name one entry.
  *
- * Keys under LOOKUP_PREFIX are no entries at all: the daemon answers them itself (relay/mc_lookup.h).
+ * Keys under LOOKUP_PREFIX are no entries at all: the daemon answers them itself
+ * (relay/mc_lookup.h).
  */
 #ifndef CROSSFADE_ROUTE_KEYSPACE_H
 #define CROSSFADE_ROUTE_KEYSPACE_H

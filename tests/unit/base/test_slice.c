@@ -49,12 +49,12 @@ Test(slice, character_is_one_of_utf_8_and_not_a_terminals)
         { SLICE("\n"), 0 },
         { SLICE("\x1b[31m"), 0 },
         { SLICE("\x7f"), 0 },
-        { SLICE("\xc2\x9b"), 0 },         /* C1 */
-        { SLICE("\x80"), 0 },             /* begins in the middle */
-        { SLICE("\xc3"), 0 },             /* ends in the middle */
+        { SLICE("\xc2\x9b"), 0 }, /* C1 */
+        { SLICE("\x80"), 0 },     /* begins in the middle */
+        { SLICE("\xc3"), 0 },     /* ends in the middle */
         { SLICE("\xe2\x82"), 0 },
         { SLICE("\xc3x"), 0 },
-        { SLICE("\xc0\xaf"), 0 },         /* longer than need be */
+        { SLICE("\xc0\xaf"), 0 }, /* longer than need be */
         { SLICE("\xe0\x80\xaf"), 0 },
         { SLICE("\xf0\x80\x80\xaf"), 0 },
         { SLICE("\xed\xa0\x80"), 0 },     /* a surrogate */
@@ -70,5 +70,6 @@ Test(slice, escape_shows_every_byte_and_never_overruns)
 {
     char out[16];
     cr_assert_str_eq(slice_escape(SLICE("a\"\\\n\xff"), out, sizeof(out)), "a\\\"\\\\\\x0a\\xff");
-    cr_assert_str_eq(slice_escape(SLICE("0123456789abcdefgh"), out, sizeof(out)), "0123456789ab...");
+    cr_assert_str_eq(slice_escape(SLICE("0123456789abcdefgh"), out, sizeof(out)),
+                     "0123456789ab...");
 }

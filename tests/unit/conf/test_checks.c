@@ -104,9 +104,10 @@ Test(checks, a_guard_knows_python_s_values)
     char text[1024];
 
     for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
-        (void)snprintf(text, sizeof(text),
-                       "%s  client_profile: %s\n  keys: [ { match: a, scope: shared, guard: true } ]\n",
-                       base_text, profiles[i]);
+        (void)snprintf(
+            text, sizeof(text),
+            "%s  client_profile: %s\n  keys: [ { match: a, scope: shared, guard: true } ]\n",
+            base_text, profiles[i]);
         if (i > 0)
             expect_fault_among(text, 8, "give cache.client_profile: python");
         else
@@ -222,14 +223,16 @@ Test(checks, clients_of_a_listener_are_known_by_one_thing_each)
     expect_fault(LISTEN "    - address: \"h:1\"\n"
                         "      tls: { certificate: /c }\n"
                         "      arms: [ { certificate: x, arm: a } ]\n",
-                 7, 30, "is never known here, as nobody shows one; give the listener tls with client_ca");
+                 7, 30,
+                 "is never known here, as nobody shows one; give the listener tls with client_ca");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { uid: 7, arm: a } ] }\n", 5, 40,
                  "is not known of a client on a TCP port");
     expect_fault(LISTEN "    - { address: \"h:1\", arms: [ { executable: /bin/x, arm: a } ] }\n", 5,
                  47, "is not known of a client on a TCP port");
     expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { arm: a } ] }\n", 5, 37,
                  "says nothing about the client; give one of user, certificate, uid");
-    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 7, executable: /x, arm: a } ] }\n",
+    expect_fault(LISTEN
+                 "    - { address: \"unix:/s\", arms: [ { uid: 7, executable: /x, arm: a } ] }\n",
                  5, 37, "has several tests; make an entry of its own for each");
     expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 7, arm: c } ] }\n", 5, 52,
                  "\"c\" is no arm");
@@ -237,8 +240,8 @@ Test(checks, clients_of_a_listener_are_known_by_one_thing_each)
                  "cache.listen[0].arms[0].arm is missing");
     expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: root, arm: a } ] }\n", 5, 44,
                  "is no number of a user; ask for it with id -u NAME");
-    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 4294967295, arm: a } ] }\n", 5,
-                 44, "at most 4294967294");
+    expect_fault(LISTEN "    - { address: \"unix:/s\", arms: [ { uid: 4294967295, arm: a } ] }\n",
+                 5, 44, "at most 4294967294");
     expect_fault(LISTEN "    - address: \"unix:/s\"\n"
                         "      arms:\n"
                         "        - { uid: 7, arm: a }\n"

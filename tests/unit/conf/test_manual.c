@@ -1,4 +1,5 @@
-/* Keeps doc/crossfade.yaml.5 and the schema equal: each key of the one is in the other, with its default. */
+/* Keeps doc/crossfade.yaml.5 and the schema equal: each key of the one is in the other, with its
+ * default. */
 #include "crossfade/conf/schema.h"
 
 #include <criterion/criterion.h>
@@ -13,7 +14,7 @@ struct manual {
     char *text;
     const struct schema_row *rows[ROWS_MAX]; /* those that have been looked at */
     size_t count;
-    size_t items; /* that the page has to have */
+    size_t items;    /* that the page has to have */
     char later[256]; /* the last path that is of a later version; what is in it needs no item */
 };
 
@@ -43,7 +44,7 @@ static const char *left_out(const struct schema_row *row)
     if (row->standard[0] == '\0')
         return "\\(dq\\(dq";
     return strcmp(row->standard, "[]") == 0 || strcmp(row->standard, "{}") == 0 ? "none"
-                                                                               : row->standard;
+                                                                                : row->standard;
 }
 
 static void look(void *context, const char *path, const struct schema_row *row)

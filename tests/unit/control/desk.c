@@ -10,17 +10,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char planes[] = "arms:\n"
-                             "  - { name: py2, namespace: \"\", backends: [ \"127.0.0.1:8002\" ] }\n"
-                             "  - { name: py3, %s }\n"
-                             "cache:\n"
-                             "  listen: [ { address: \"127.0.0.1:11212\", arm: py2 } ]\n"
-                             "  servers: [ \"127.0.0.1:11211\", \"127.0.0.1:11311:3\" ]\n"
-                             "  keys: [ { match: \"lock:*\", scope: shared } ]\n"
-                             "web:\n"
-                             "  listen: [ { address: \"127.0.0.1:8080\" } ]\n"
-                             "process: { workers: 2, state_dir: %s }\n"
-                             "%s";
+static const char planes[] =
+    "arms:\n"
+    "  - { name: py2, namespace: \"\", backends: [ \"127.0.0.1:8002\" ] }\n"
+    "  - { name: py3, %s }\n"
+    "cache:\n"
+    "  listen: [ { address: \"127.0.0.1:11212\", arm: py2 } ]\n"
+    "  servers: [ \"127.0.0.1:11211\", \"127.0.0.1:11311:3\" ]\n"
+    "  keys: [ { match: \"lock:*\", scope: shared } ]\n"
+    "web:\n"
+    "  listen: [ { address: \"127.0.0.1:8080\" } ]\n"
+    "process: { workers: 2, state_dir: %s }\n"
+    "%s";
 static const char rollout[] = "rollout:\n"
                               "  name: python3\n"
                               "  from: py2\n"

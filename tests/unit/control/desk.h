@@ -1,4 +1,5 @@
-/* A control plane without a daemon: a real plan and a real rollout in a folder of its own, a fake host. */
+/* A control plane without a daemon: a real plan and a real rollout in a folder of its own, a fake
+ * host. */
 #ifndef CROSSFADE_TESTS_DESK_H
 #define CROSSFADE_TESTS_DESK_H
 
@@ -15,8 +16,8 @@ struct desk {
     bool reload_fails;
     bool draining;
     const struct mc_census *census; /* of one worker; NULL: nobody */
-    const struct families *seen; /* of the traffic; NULL: nothing */
-    bool blind;                  /* a worker does not tell */
+    const struct families *seen;    /* of the traffic; NULL: nothing */
+    bool blind;                     /* a worker does not tell */
     unsigned published;
     unsigned reloads;
     unsigned checks;

@@ -11,9 +11,9 @@
 static void compose(const struct control_command *row, char *out, size_t size)
 {
     (void)snprintf(out, size, "%s%s", row->name,
-                   row->least == 0                        ? ""
+                   row->least == 0                     ? ""
                    : strcmp(row->name, "percent") == 0 ? " 0.1"
-                                                          : " some");
+                                                       : " some");
 }
 
 static bool begins(const char *text, const char *begin)
@@ -95,8 +95,10 @@ Test(dispatch, unknown_commands)
     (void)desk_expect(&desk, CONTROL_READ, "promte",
                       "ERR unknown there is no command \"promte\"; did you mean \"promote\"?");
     (void)desk_expect(&desk, CONTROL_READ, "show", "ERR unknown show takes one of ");
-    (void)desk_expect(&desk, CONTROL_READ, "\"\"", "ERR unknown there is no command \"\"; see help");
-    (void)desk_expect(&desk, CONTROL_READ, "\x9b\x9b", "ERR unknown there is no command \"\\x9b\\x9b\"");
+    (void)desk_expect(&desk, CONTROL_READ, "\"\"",
+                      "ERR unknown there is no command \"\"; see help");
+    (void)desk_expect(&desk, CONTROL_READ, "\x9b\x9b",
+                      "ERR unknown there is no command \"\\x9b\\x9b\"");
     desk_end(&desk);
 }
 
@@ -164,7 +166,7 @@ Test(dispatch, shows_who_is_connected)
 Test(dispatch, without_a_rollout)
 {
     static const char *const lines[] = { "show rollout", "show stages", "show events", "why x",
-                                         "start", "abort", "reset" };
+                                         "start",        "abort",       "reset" };
     struct desk desk;
 
     desk_make(&desk, false);
@@ -179,7 +181,8 @@ Test(dispatch, a_change_is_published_before_its_reply)
     struct desk desk;
 
     desk_make(&desk, true);
-    (void)desk_expect(&desk, CONTROL_OPERATE, "start reason=\"the \\\"release\\\"; at last\"", "OK ");
+    (void)desk_expect(&desk, CONTROL_OPERATE, "start reason=\"the \\\"release\\\"; at last\"",
+                      "OK ");
     cr_expect_eq(desk.published, 1);
     cr_expect_eq(desk.generation_published, rollout_status(desk.rollout)->generation);
     cr_expect_str_eq(rollout_status(desk.rollout)->reason, "the \"release\"; at last");
@@ -187,7 +190,8 @@ Test(dispatch, a_change_is_published_before_its_reply)
     (void)desk_expect(&desk, CONTROL_OPERATE, "start", "ERR refused ");
     cr_expect_eq(desk.published, 1, "what was refused is not published");
     (void)desk_expect(&desk, CONTROL_OPERATE, "advance if-generation=99", "ERR refused ");
-    (void)desk_expect(&desk, CONTROL_OPERATE, "advance if-generation=-1", "ERR usage if-generation");
+    (void)desk_expect(&desk, CONTROL_OPERATE, "advance if-generation=-1",
+                      "ERR usage if-generation");
     (void)desk_expect(&desk, CONTROL_OPERATE, "percent 101", "ERR usage the percentage ");
     (void)desk_expect(&desk, CONTROL_OPERATE, "percent 0.00001", "ERR usage the percentage ");
     (void)desk_expect(&desk, CONTROL_OPERATE, "percent", "ERR usage usage: percent P");
@@ -230,7 +234,8 @@ Test(dispatch, shutdown_comes_after_the_reply_and_ends_the_batch)
 
     desk_make(&desk, true);
     cr_expect_not(desk_expect(&desk, CONTROL_ADMIN, "shutdown drain=1", "ERR usage drain "));
-    cr_expect(desk_expect(&desk, CONTROL_ADMIN, "shutdown drain=250ms", "OK stopping, at most 0.2"));
+    cr_expect(
+        desk_expect(&desk, CONTROL_ADMIN, "shutdown drain=250ms", "OK stopping, at most 0.2"));
     cr_expect(desk_expect(&desk, CONTROL_ADMIN, "shutdown", "OK stopping, at most 30.0 s"));
     cr_expect_eq(desk.shutdowns, 0, "the one who writes the reply out stops the daemon");
     reply = desk_say(&desk, CONTROL_ADMIN, "pause; shutdown; start");

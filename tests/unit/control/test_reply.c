@@ -28,8 +28,9 @@ static void expect_table(json_t *data, const struct table_column *columns, const
     json_decref(data);
 }
 
-static const struct table_column columns[] = { { "a", "A" }, { "n", "NUMBER" }, { "z", "Z" },
-                                               { NULL, NULL } };
+static const struct table_column columns[] = {
+    { "a", "A" }, { "n", "NUMBER" }, { "z", "Z" }, { NULL, NULL }
+};
 
 Test(reply, columns_line_up_in_characters)
 {
@@ -55,9 +56,13 @@ Test(reply, pairs_and_what_is_missing)
 
 Test(reply, no_control_character_reaches_a_terminal)
 {
-    expect_table(json_pack("[{s:s, s:s}]", "a", "\x1b[31m\x7f\n", "z", "\xc2\x9b""1m\xc2\xa0"), columns,
+    expect_table(json_pack("[{s:s, s:s}]", "a", "\x1b[31m\x7f\n", "z",
+                           "\xc2\x9b"
+                           "1m\xc2\xa0"),
+                 columns,
                  "A                 NUMBER  Z\n"
-                 "\\x1b[31m\\x7f\\x0a  -       \\xc2\\x9b""1m\xc2\xa0\n");
+                 "\\x1b[31m\\x7f\\x0a  -       \\xc2\\x9b"
+                 "1m\xc2\xa0\n");
 }
 
 Test(reply, a_long_cell_is_cut_between_characters)
@@ -114,8 +119,8 @@ Test(reply, a_sentence_is_utf_8_whatever_was_put_into_it)
     control_reply_error(&reply, CONTROL_USAGE, "no \x9b\x1b caf\xc3\xa9 \xc2\x9b \\ \xc3\n\xff");
     control_reply_write(&reply, false, out);
     text = take(out);
-    cr_expect_str_eq(text, "ERR usage no \\x9b\\x1b caf\xc3\xa9 \\xc2\\x9b \\ \\xc3\n\\xff\n\n", "%s",
-                     text);
+    cr_expect_str_eq(text, "ERR usage no \\x9b\\x1b caf\xc3\xa9 \\xc2\\x9b \\ \\xc3\n\\xff\n\n",
+                     "%s", text);
     free(text);
 }
 
@@ -139,7 +144,9 @@ Test(reply, text_of_a_peer)
     static const struct {
         const char *bytes;
         const char *wanted;
-    } rows[] = { { "", "" }, { "a b", "a b" }, { "caf\xc3\xa9", "caf\xc3\xa9" },
+    } rows[] = { { "", "" },
+                 { "a b", "a b" },
+                 { "caf\xc3\xa9", "caf\xc3\xa9" },
                  { "caf\xe9\\", "caf\\xe9\\\\" } };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -55,21 +55,21 @@ Test(address, several_are_shown_with_their_ports)
 
 Test(address, a_number_or_a_path_is_no_name)
 {
-    struct config_endpoint endpoint = { .host = (char *)(uintptr_t)"10.0.0.1", .port = 1 };
-    struct config_endpoint path = { .path = (char *)(uintptr_t)"/run/x.sock" };
+    struct config_endpoint endpoint = { .host = (char *)(uintptr_t) "10.0.0.1", .port = 1 };
+    struct config_endpoint path = { .path = (char *)(uintptr_t) "/run/x.sock" };
 
     cr_expect_not(address_is_name(&endpoint));
-    endpoint.host = (char *)(uintptr_t)"::1";
+    endpoint.host = (char *)(uintptr_t) "::1";
     cr_expect_not(address_is_name(&endpoint));
-    endpoint.host = (char *)(uintptr_t)"localhost";
+    endpoint.host = (char *)(uintptr_t) "localhost";
     cr_expect(address_is_name(&endpoint));
     cr_expect_not(address_is_name(&path));
 }
 
 Test(address, a_name_that_is_none_is_said_to_be)
 {
-    struct config_endpoint endpoint = { .text = (char *)(uintptr_t)"no..name:1",
-                                        .host = (char *)(uintptr_t)"no..name",
+    struct config_endpoint endpoint = { .text = (char *)(uintptr_t) "no..name:1",
+                                        .host = (char *)(uintptr_t) "no..name",
                                         .port = 1 };
     struct addresses found;
     char error[256];

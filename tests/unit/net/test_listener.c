@@ -32,10 +32,9 @@ static void remove_folder(void)
 
 static struct listener *open_at(const char *where, int mode, unsigned workers)
 {
-    struct config_listener config = {
-        .endpoint = { .text = (char *)(uintptr_t)where, .path = (char *)(uintptr_t)where },
-        .mode = mode
-    };
+    struct config_listener config = { .endpoint = { .text = (char *)(uintptr_t)where,
+                                                    .path = (char *)(uintptr_t)where },
+                                      .mode = mode };
 
     struct listener *listener;
 
@@ -136,8 +135,8 @@ Test(listener, an_address_that_was_taken_meanwhile_is_refused, .init = make_fold
      .fini = remove_folder)
 {
     struct config_listener at_path = { .endpoint = { .text = path, .path = path }, .mode = 0600 };
-    struct config_listener at_port = { .endpoint = { .text = (char *)(uintptr_t)"127.0.0.1:0",
-                                                     .host = (char *)(uintptr_t)"127.0.0.1" },
+    struct config_listener at_port = { .endpoint = { .text = (char *)(uintptr_t) "127.0.0.1:0",
+                                                     .host = (char *)(uintptr_t) "127.0.0.1" },
                                        .mode = -1 };
     struct listener *slow = listener_open(&at_path, 1, error, sizeof(error));
     struct listener *fast = listener_open(&at_path, 1, error, sizeof(error));
@@ -188,7 +187,7 @@ Test(listener, a_port_in_use_is_refused)
     cr_assert_eq(getsockname(fd, (struct sockaddr *)&in, &len), 0);
     (void)snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(in.sin_port));
     config.endpoint.text = text;
-    config.endpoint.host = (char *)(uintptr_t)"127.0.0.1";
+    config.endpoint.host = (char *)(uintptr_t) "127.0.0.1";
     config.endpoint.port = ntohs(in.sin_port);
     cr_expect_null(listener_open(&config, 2, error, sizeof(error)));
     cr_expect_not_null(strstr(error, "in use"), "%s", error);

@@ -1,4 +1,5 @@
-/* Streams over TLS: our two sides with each other, and ours with a bare OpenSSL that does what no stream does. */
+/* Streams over TLS: our two sides with each other, and ours with a bare OpenSSL that does what no
+ * stream does. */
 #include "crossfade/net/stream.h"
 #include "crossfade/net/tls.h"
 
@@ -262,8 +263,8 @@ Test(tls, a_full_socket_takes_the_rest_later_and_all_of_it_arrives, .init = set_
         verdict = stream_flush(&client, &buffer, &pool);
         cr_assert(verdict == STREAM_OK || verdict == STREAM_AGAIN);
         full += verdict == STREAM_AGAIN;
-        if (full % 16 == 15 && server.ops->read(&server, got + arrived, sizeof(got) - arrived,
-                                                &moved) == STREAM_OK)
+        if (full % 16 == 15 &&
+            server.ops->read(&server, got + arrived, sizeof(got) - arrived, &moved) == STREAM_OK)
             arrived += moved;
     }
     for (int i = 0; i < 10000 && arrived < sizeof(sent); i++) {

@@ -107,8 +107,8 @@ Test(control_line, limits)
 
 Test(control_line, what_is_quoted_is_read_back)
 {
-    static const char *const texts[] = { "", "a", "a b", "a;b", "\"", "\\", "\\\"", "a\"b\\c d",
-                                         "\xc3\xa9", "reason=x" };
+    static const char *const texts[] = { "",   "a",    "a b",       "a;b",      "\"",
+                                         "\\", "\\\"", "a\"b\\c d", "\xc3\xa9", "reason=x" };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         char quoted[64];

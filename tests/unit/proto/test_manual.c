@@ -1,4 +1,5 @@
-/* Keeps doc/crossfadectl.1 and the command table equal: each command with its arguments, level and help. */
+/* Keeps doc/crossfadectl.1 and the command table equal: each command with its arguments, level and
+ * help. */
 #include "crossfade/proto/control_commands.h"
 
 #include <criterion/criterion.h>

@@ -66,7 +66,8 @@ static const struct {
     { MC_META_SET, " foo 3x", "CLIENT_ERROR bad command line format\r\n", false },
     { MC_META_SET, " foo -3", "CLIENT_ERROR bad command line format\r\n", false },
     { MC_META_SET, " foo 2147483646 T0", "CLIENT_ERROR bad command line format\r\n", false },
-    { MC_META_SET, " foo 99999999999999999999999", "CLIENT_ERROR bad command line format\r\n", false },
+    { MC_META_SET, " foo 99999999999999999999999", "CLIENT_ERROR bad command line format\r\n",
+      false },
     { MC_META_SET, " foo 9223372036854775808", "CLIENT_ERROR bad command line format\r\n", false },
     { MC_META_SET, " foo 2147483645 T0", NULL, false },
     /* Words: 19 at most. */
@@ -126,8 +127,8 @@ Test(mc_meta, names_the_fault_that_memcached_names)
         struct slice answer;
         cr_assert_eq(mc_meta_parse(MC_META_SET, slice_string(faults[i].rest), &meta, &answer),
                      MC_META_OK, "%s", faults[i].rest);
-        cr_assert(slice_equal(mc_meta_fault(MC_META_SET, &meta), slice_string(faults[i].fault)), "%s",
-                  faults[i].rest);
+        cr_assert(slice_equal(mc_meta_fault(MC_META_SET, &meta), slice_string(faults[i].fault)),
+                  "%s", faults[i].rest);
     }
 }
 
@@ -137,9 +138,15 @@ Test(mc_meta, knows_the_length_of_a_value_as_memcached_does)
         const char *rest;
         uint64_t len;
     } good[] = {
-        { " k 3", 3 },          { " k +3 T0", 3 },        { " k 03", 3 },
-        { " k \t2", 2 },        { " k 2\t3", 2 },         { " k -0", 0 },
-        { " k 4294967298", 2 }, { " k -4294967294", 2 },  { " k 2147483645", 2147483645 },
+        { " k 3", 3 },
+        { " k +3 T0", 3 },
+        { " k 03", 3 },
+        { " k \t2", 2 },
+        { " k 2\t3", 2 },
+        { " k -0", 0 },
+        { " k 4294967298", 2 },
+        { " k -4294967294", 2 },
+        { " k 2147483645", 2147483645 },
         { " k 00000000000000000000000000000000000000002", 2 },
     };
 
@@ -179,8 +186,9 @@ Test(mc_meta, takes_the_flags_apart)
     struct mc_meta meta;
     struct slice answer;
 
-    cr_assert_eq(mc_meta_parse(MC_META_SET, SLICE(" a2V5 5 T30 F77 C9 ME b q k Oxy I"), &meta, &answer),
-                 MC_META_OK);
+    cr_assert_eq(
+        mc_meta_parse(MC_META_SET, SLICE(" a2V5 5 T30 F77 C9 ME b q k Oxy I"), &meta, &answer),
+        MC_META_OK);
     cr_assert(slice_equal(meta.key, SLICE("a2V5")));
     cr_assert_eq(meta.value_len, 5);
     cr_assert_eq(meta.client_flags, 77);
@@ -198,13 +206,31 @@ static const struct {
     const char *text;
     const char *shown; /* NULL: refused */
 } keys[] = {
-    { "Zm9v", "Zm9v" },       { "Zm9vYg==", "Zm9vYg==" }, { "Zg==", "Zg==" },   { "Zm8=", "Zm8=" },
-    { "Zm-9v", "Zm9v" },      { "Zg==Zg==", "Zg==" },     { "Zh==", "Zg==" },   { "=Zm9", "AZk=" },
-    { "Zm=9", "ZmA=" },       { "Zm9vZg=a", "Zm9vZgA=" }, { "AAAA", "AAAA" },   { "Zg==Zm9v", "Zg==" },
-    { "Zm9vZm9vZg=\x01=", "Zm9vZm9vZg==" },              { "Zm9", NULL },      { "foo", NULL },
-    { "Zm9v=", NULL },        { "====", NULL },           { "----", NULL },     { "Zg=", NULL },
-    { "Zm9vZ===", NULL },     { "Zm9v====", NULL },       { "Z===", NULL },     { "-=-", NULL },
-    { "+/+/", "+/+/" },       { "-_-_", NULL },
+    { "Zm9v", "Zm9v" },
+    { "Zm9vYg==", "Zm9vYg==" },
+    { "Zg==", "Zg==" },
+    { "Zm8=", "Zm8=" },
+    { "Zm-9v", "Zm9v" },
+    { "Zg==Zg==", "Zg==" },
+    { "Zh==", "Zg==" },
+    { "=Zm9", "AZk=" },
+    { "Zm=9", "ZmA=" },
+    { "Zm9vZg=a", "Zm9vZgA=" },
+    { "AAAA", "AAAA" },
+    { "Zg==Zm9v", "Zg==" },
+    { "Zm9vZm9vZg=\x01=", "Zm9vZm9vZg==" },
+    { "Zm9", NULL },
+    { "foo", NULL },
+    { "Zm9v=", NULL },
+    { "====", NULL },
+    { "----", NULL },
+    { "Zg=", NULL },
+    { "Zm9vZ===", NULL },
+    { "Zm9v====", NULL },
+    { "Z===", NULL },
+    { "-=-", NULL },
+    { "+/+/", "+/+/" },
+    { "-_-_", NULL },
 };
 
 Test(mc_meta, reads_base64_as_memcached_does)
@@ -220,13 +246,14 @@ Test(mc_meta, reads_base64_as_memcached_does)
             mc_meta_parse(MC_META_GET, slice_of(rest, (size_t)len), &meta, &answer);
         struct slice key;
 
-        cr_assert_eq(verdict, keys[i].shown != NULL ? MC_META_OK : MC_META_REFUSED, "%s", keys[i].text);
+        cr_assert_eq(verdict, keys[i].shown != NULL ? MC_META_OK : MC_META_REFUSED, "%s",
+                     keys[i].text);
         if (keys[i].shown == NULL)
             continue;
         key = mc_meta_key(&meta, bytes);
-        cr_assert(slice_equal(slice_of(shown, base64_encode(key, shown)),
-                              slice_string(keys[i].shown)),
-                  "%s", keys[i].text);
+        cr_assert(
+            slice_equal(slice_of(shown, base64_encode(key, shown)), slice_string(keys[i].shown)),
+            "%s", keys[i].text);
     }
 }
 
@@ -307,7 +334,8 @@ Test(mc_meta, refuses_what_would_make_a_line_that_a_server_does_not_take)
         int len = snprintf(rest, sizeof(rest), " key v N%0*d", pad, 0);
         if (mc_meta_parse(MC_META_GET, slice_of(rest, (size_t)len), &meta, &answer) != MC_META_OK)
             break;
-        longest = mc_meta_write(MC_META_GET, &meta, slice_of(key, sizeof(key)), true, "00000001", line);
+        longest =
+            mc_meta_write(MC_META_GET, &meta, slice_of(key, sizeof(key)), true, "00000001", line);
         cr_assert(longest <= sizeof(line));
     }
     cr_assert(longest > MC_META_LINE_MAX - 20);

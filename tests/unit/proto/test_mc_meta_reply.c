@@ -26,9 +26,10 @@ static const struct {
 };
 
 static const char *const bad[] = {
-    "\r\n", "HD\n",     "hd\r\n",    "HDX\r\n",    "H\r\n",        "VA\r\n",
-    "VA x\r\n", "VA -1\r\n", "VA 4294967296\r\n", "ME\r\n", "MN x\r\n", "STORED\r\n",
-    "END\r\n", "VALUE k 0 1\r\n", " HD\r\n", "3\r\n",
+    "\r\n",     "HD\n",       "hd\r\n",    "HDX\r\n",           "H\r\n",
+    "VA\r\n",   "VA x\r\n",   "VA -1\r\n", "VA 4294967296\r\n", "ME\r\n",
+    "MN x\r\n", "STORED\r\n", "END\r\n",   "VALUE k 0 1\r\n",   " HD\r\n",
+    "3\r\n",
 };
 
 Test(mc_meta_reply, knows_every_line_wherever_it_is_cut)
@@ -94,8 +95,10 @@ Test(mc_meta_reply, holds_a_reply_against_the_request)
 Test(mc_meta_reply, knows_the_answer_to_me_however_the_key_is_shown)
 {
     static const char *const lines[] = {
-        "ME a\r\nME b exp=-1 size=9\r\n", "ME YQ0KTUUgYg== exp=-1 size=9\r\n",
-        "EN\r\n", "CLIENT_ERROR bad command line format\r\n",
+        "ME a\r\nME b exp=-1 size=9\r\n",
+        "ME YQ0KTUUgYg== exp=-1 size=9\r\n",
+        "EN\r\n",
+        "CLIENT_ERROR bad command line format\r\n",
     };
     struct slice wire = SLICE("a\r\nME b");
     struct mc_meta_reply reply;
@@ -129,13 +132,15 @@ Test(mc_meta_reply, gives_the_client_its_own_key_and_opaque)
 {
     const struct mc_meta_echo none = { .key = SLICE("foo"), .letters = SLICE("vst") };
     const struct mc_meta_echo key = { .key = SLICE("foo"), .letters = SLICE("tk") };
-    const struct mc_meta_echo encoded = { .key = SLICE("f o"), .letters = SLICE("kbt"), .base64 = true };
-    const struct mc_meta_echo both = {
-        .key = SLICE("foo"), .letters = SLICE("vtkcO"), .opaque = SLICE("xyz")
-    };
-    const struct mc_meta_echo turned = {
-        .key = SLICE("foo"), .letters = SLICE("Ovktq"), .opaque = SLICE("")
-    };
+    const struct mc_meta_echo encoded = { .key = SLICE("f o"),
+                                          .letters = SLICE("kbt"),
+                                          .base64 = true };
+    const struct mc_meta_echo both = { .key = SLICE("foo"),
+                                       .letters = SLICE("vtkcO"),
+                                       .opaque = SLICE("xyz") };
+    const struct mc_meta_echo turned = { .key = SLICE("foo"),
+                                         .letters = SLICE("Ovktq"),
+                                         .opaque = SLICE("") };
 
     check_head("HD\r\n", &none, 0, "HD\r\n");
     check_head("HD O000000a1\r\n", &none, 0, "HD\r\n");
@@ -180,7 +185,9 @@ Test(mc_meta_reply, says_nothing_of_what_is_usual_when_quiet)
 
 Test(mc_meta_reply, makes_answers_of_its_own)
 {
-    struct mc_meta_echo echo = { .key = SLICE("foo"), .letters = SLICE("Ovk"), .opaque = SLICE("x") };
+    struct mc_meta_echo echo = { .key = SLICE("foo"),
+                                 .letters = SLICE("Ovk"),
+                                 .opaque = SLICE("x") };
     char head[MC_META_HEAD_MAX];
     struct mc_meta meta;
     struct slice answer;

@@ -24,10 +24,23 @@ static const struct {
 };
 
 static const char *const bad[] = {
-    "STORED\n",      "\r\n",          "stored\r\n",   "STORED \r\n",      "VALUE\r\n",
-    "VALUE k\r\n",   "VALUE k 0\r\n", "VALUE k 0 x\r\n", "VALUE k 0 1 x\r\n", "VALUE  0 1\r\n",
-    "-1\r\n",        "1 \r\n",        "ENDX\r\n",     "VALUE k 4294967296 1\r\n",
-    "VALUE k 0 4294967296\r\n", "18446744073709551616\r\n", "VALUE k 0 1 2 3\r\n",
+    "STORED\n",
+    "\r\n",
+    "stored\r\n",
+    "STORED \r\n",
+    "VALUE\r\n",
+    "VALUE k\r\n",
+    "VALUE k 0\r\n",
+    "VALUE k 0 x\r\n",
+    "VALUE k 0 1 x\r\n",
+    "VALUE  0 1\r\n",
+    "-1\r\n",
+    "1 \r\n",
+    "ENDX\r\n",
+    "VALUE k 4294967296 1\r\n",
+    "VALUE k 0 4294967296\r\n",
+    "18446744073709551616\r\n",
+    "VALUE k 0 1 2 3\r\n",
 };
 
 Test(mc_reply, knows_every_line_wherever_it_is_cut)

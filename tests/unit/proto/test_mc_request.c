@@ -102,8 +102,9 @@ Test(mc_request, waits_for_the_newline_wherever_the_line_is_cut)
         struct mc_request request;
         struct slice answer;
         for (size_t cut = 0; cut < len; cut++)
-            cr_assert_eq(mc_request_parse(slice_of(lines[i].line, cut), &scanned, &request, &answer),
-                         MC_REQUEST_MORE, "%s cut at %zu", lines[i].line, cut);
+            cr_assert_eq(
+                mc_request_parse(slice_of(lines[i].line, cut), &scanned, &request, &answer),
+                MC_REQUEST_MORE, "%s cut at %zu", lines[i].line, cut);
         cr_assert_eq(mc_request_parse(slice_of(lines[i].line, len), &scanned, &request, &answer),
                      lines[i].answer == NULL ? MC_REQUEST_OK : MC_REQUEST_ERROR);
         cr_assert_eq(scanned, 0);
@@ -129,12 +130,17 @@ Test(mc_request, a_value_whose_length_is_known_is_no_command_though_its_line_is_
     static const struct {
         const char *line;
         uint64_t swallowed;
-    } refused[] = { { "set k x 0 5\r\n", 7 },          { "set k 0 x 5 noreply\r\n", 7 },
-                  { "cas k 0 0 0 x\r\n", 2 },        { "set k x 0 2147483645\r\n", 2147483647 },
-                  { "set k 0 0 2147483646\r\n", 0 }, { "set k x 0 2147483646\r\n", 0 },
-                  { "set k 0 0 -1\r\n", 0 },         { "set k 0 0 5x\r\n", 0 },
-                  { "set k 0 5\r\n", 0 },            { "cas k 0 0 5\r\n", 0 },
-                  { "bogus k 0 0 5\r\n", 0 } };
+    } refused[] = { { "set k x 0 5\r\n", 7 },
+                    { "set k 0 x 5 noreply\r\n", 7 },
+                    { "cas k 0 0 0 x\r\n", 2 },
+                    { "set k x 0 2147483645\r\n", 2147483647 },
+                    { "set k 0 0 2147483646\r\n", 0 },
+                    { "set k x 0 2147483646\r\n", 0 },
+                    { "set k 0 0 -1\r\n", 0 },
+                    { "set k 0 0 5x\r\n", 0 },
+                    { "set k 0 5\r\n", 0 },
+                    { "cas k 0 0 5\r\n", 0 },
+                    { "bogus k 0 0 5\r\n", 0 } };
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         struct parsed parsed = parse(refused[i].line, strlen(refused[i].line));
@@ -218,15 +224,16 @@ Test(mc_request, the_tail_for_the_server_is_written_from_the_numbers)
     cr_assert(slice_equal(slice_of(tail, len), SLICE(" 1 -7 12 99\r\n")), "%.*s", (int)len, tail);
     parsed = PARSE("set a 18446744073709551615 -9223372036854775807 2147483645\r\n");
     len = mc_request_storage_tail(&parsed.request, tail);
-    cr_assert(slice_equal(slice_of(tail, len),
-                          SLICE(" 4294967295 -9223372036854775807 2147483645\r\n")),
-              "%.*s", (int)len, tail);
+    cr_assert(
+        slice_equal(slice_of(tail, len), SLICE(" 4294967295 -9223372036854775807 2147483645\r\n")),
+        "%.*s", (int)len, tail);
     cr_assert_leq(len, MC_STORAGE_TAIL_MAX);
 }
 
 Test(mc_request, numbers_are_passed_on_short)
 {
-    struct parsed parsed = PARSE("incr a +00000000000000000000000000000000000000000000000000042\r\n");
+    struct parsed parsed =
+        PARSE("incr a +00000000000000000000000000000000000000000000000000042\r\n");
     cr_assert_eq(parsed.verdict, MC_REQUEST_OK);
     cr_assert(slice_equal(parsed.request.number, SLICE("42")));
     parsed = PARSE("touch a -00000000000000000000000000000000000000000000000000042\r\n");
@@ -239,9 +246,9 @@ Test(mc_request, leaves_the_words_of_a_meta_command_to_others)
         const char *line;
         enum mc_verb verb;
     } meta[] = {
-        { "mg key v\r\n", MC_META_GET },        { "ms key 5 T0\r\n", MC_META_SET },
-        { "md key q\n", MC_META_DELETE },        { "ma key\r\n", MC_META_ARITHMETIC },
-        { "me key\r\n", MC_META_DEBUG },        { " mn\r\n", MC_META_NOOP },
+        { "mg key v\r\n", MC_META_GET },  { "ms key 5 T0\r\n", MC_META_SET },
+        { "md key q\n", MC_META_DELETE }, { "ma key\r\n", MC_META_ARITHMETIC },
+        { "me key\r\n", MC_META_DEBUG },  { " mn\r\n", MC_META_NOOP },
     };
 
     for (size_t i = 0; i < sizeof(meta) / sizeof(meta[0]); i++) {

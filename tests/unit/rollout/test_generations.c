@@ -120,7 +120,8 @@ Test(generations, a_file_that_cannot_be_read_is_never_guessed)
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         write_file(broken[i]);
         cr_expect_null(generations_open(folder, error, sizeof(error)), "%s", broken[i]);
-        cr_expect_not_null(strstr(error, GENERATIONS_FILE), "the message names the file: %s", error);
+        cr_expect_not_null(strstr(error, GENERATIONS_FILE), "the message names the file: %s",
+                           error);
     }
     write_file("{ \"format\": 1, \"arms\": { \"a\": { \"generation\": 7, \"due\": 0 } } }");
     generations_close(open_again(NULL));

@@ -615,9 +615,8 @@ Test(cohort, a_decision_allocates_nothing)
 
 /* -- An identity alone ------------------------------------------------------------------------ */
 
-static struct cohort_decision decide_identity(const struct config *config,
-                                              struct cohort_position position,
-                                              struct slice identity)
+static struct cohort_decision
+decide_identity(const struct config *config, struct cohort_position position, struct slice identity)
 {
     struct cohort *cohort = cohort_create(config);
     struct cohort_decision decision;

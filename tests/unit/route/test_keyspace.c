@@ -163,7 +163,8 @@ Test(keyspace, no_key_passes_250_bytes_with_its_prefix)
     }
 }
 
-/* 186 bytes make 248 characters in base64, which is how the meta protocol names what no line can hold. */
+/* 186 bytes make 248 characters in base64, which is how the meta protocol names what no line can
+ * hold. */
 Test(keyspace, a_key_that_only_base64_can_name_fits_in_base64_with_its_prefix)
 {
     for (int refuse = 0; refuse <= 1; refuse++) {
@@ -190,7 +191,8 @@ Test(keyspace, a_key_that_only_base64_can_name_fits_in_base64_with_its_prefix)
                 if (prefix_len + len > KEY_MAX)
                     beyond = true;
                 cr_assert_eq(wire.verdict, beyond && refuse ? KEY_TOO_LONG : KEY_OK);
-                cr_assert(wire.verdict != KEY_OK || wire.place.hashed == beyond, "%zu %u", len, kind);
+                cr_assert(wire.verdict != KEY_OK || wire.place.hashed == beyond, "%zu %u", len,
+                          kind);
             }
         }
         keyspace_destroy(keyspace);
@@ -227,16 +229,36 @@ static const struct {
     bool form;  /* of a prefix */
     bool named; /* and its word is a namespace of this configuration */
 } reserved[] = {
-    { "a.1:", true, false },      { "a.1:x", true, false },  { "py3.1:k", true, true },
-    { "A-_9.007:k", true, false }, { "-.0:", true, false },  { "a.18446744073709551616:", true, false },
-    { "py3.000:", true, true },   { "p.1:k", true, true },   { "web-4f2c1e_.22:k", true, true },
-    { "py31.1:k", true, false },  { "py2.1:k", true, false }, { "PY3.1:k", true, false },
-    { "a.1", false, false },      { "a.:", false, false },   { "a.:x", false, false },
-    { ".1:", false, false },      { "a.1x:", false, false }, { "a.1;", false, false },
-    { "a..1:", false, false },    { "a.1.2:", false, false }, { "a b.1:", false, false },
-    { "a:b.1:", false, false },   { "a", false, false },     { ".", false, false },
-    { ":", false, false },        { "a.", false, false },    { "\xc3\xa4.1:", false, false },
-    { "a. 1:", false, false },    { "a.-1:", false, false }, { "py3.+1:", false, false },
+    { "a.1:", true, false },
+    { "a.1:x", true, false },
+    { "py3.1:k", true, true },
+    { "A-_9.007:k", true, false },
+    { "-.0:", true, false },
+    { "a.18446744073709551616:", true, false },
+    { "py3.000:", true, true },
+    { "p.1:k", true, true },
+    { "web-4f2c1e_.22:k", true, true },
+    { "py31.1:k", true, false },
+    { "py2.1:k", true, false },
+    { "PY3.1:k", true, false },
+    { "a.1", false, false },
+    { "a.:", false, false },
+    { "a.:x", false, false },
+    { ".1:", false, false },
+    { "a.1x:", false, false },
+    { "a.1;", false, false },
+    { "a..1:", false, false },
+    { "a.1.2:", false, false },
+    { "a b.1:", false, false },
+    { "a:b.1:", false, false },
+    { "a", false, false },
+    { ".", false, false },
+    { ":", false, false },
+    { "a.", false, false },
+    { "\xc3\xa4.1:", false, false },
+    { "a. 1:", false, false },
+    { "a.-1:", false, false },
+    { "py3.+1:", false, false },
     { "aa.11:bb.22:", true, false },
 };
 
