@@ -258,6 +258,7 @@ cache:
   servers: [ {servers} ]
   coherence: {coherence}
   timeouts: {{ connect: 1s, request: 10s }}
+  max_waiting: 1000000
   keys:
     - {{ match: "ratelimit:*", scope: shared }}
     - {{ match: "lock:*", scope: shared }}
