@@ -89,7 +89,8 @@ many = (0...120).map { |number| ["many#{number}", "#{tag}#{number}"] }.to_h
 try('multi') { c.multi { many.each { |key, value| c.set(key, value) } }; true }
 try('get_multi') { c.get_multi(many.keys + %w[no1 no2]).sort }
 try('get_multi_cas') { c.get_multi_cas(many.keys.first(5)).map { |key, (value, _)| [key, value] }.sort }
-try('quiet') { c.multi { c.delete('many0'); c.delete('no'); c.add('many1', 'x'); c.replace('no', 'x'); c.incr('n', 1); c.set('q', tag) }; true }
+# Of these all are done: dalli 3.0 leaves the error that a quiet command gets for the next to read, on memcached, too.
+try('quiet') { c.multi { c.delete('many0'); c.add('many-new', tag); c.replace('many1', tag); c.incr('n', 1); c.set('q', tag) }; true }
 try('get_multi after') { c.get_multi('many0', 'many1', 'no', 'q').sort }
 try('fetch') { c.fetch('made', 1000) { "#{tag} made" } }
 try('fetch again') { c.fetch('made') { 'other' } }
