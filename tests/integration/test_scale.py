@@ -151,7 +151,7 @@ class Idle(Rig):
         count = 4000 if hard >= 4500 else 500
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 6000), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        wire = self.start(timeouts={"connect": "5s", "request": "60s"})
+        wire = self.start(timeouts={"connect": "5s", "request": "60s"}, max_waiting=100000)
         value = b"b" * 2000
         wire.talk(b"set k 0 0 2000\r\n%s\r\n" % value, b"STORED\r\n")
         before = status(self.crossfade, "RssAnon")
