@@ -270,7 +270,7 @@ static const struct schema_row cache_rows[] = {
     { .name = "connections_per_server", .kind = SCHEMA_NUMBER, .standard = "1", .low = 1,
       .high = 64, .help = "for each worker",
       FIELD(struct config_cache, connections_per_server) },
-    { .name = "max_waiting", .kind = SCHEMA_NUMBER, .standard = "10000", .low = 1,
+    { .name = "max_waiting", .kind = SCHEMA_NUMBER, .standard = "50000", .low = 1,
       .high = 1000000, .help = "requests waiting for one server, for each worker",
       FIELD(struct config_cache, max_waiting) },
     { .name = "timeouts", .kind = SCHEMA_SECTION, .rows = cache_timeout_rows,
