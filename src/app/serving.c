@@ -171,7 +171,13 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
     (void)snprintf(text, text_size, "%s is flushed: none of its entries from before is served",
                    arm);
     log_info("flush: %s", text);
-    return publish_generations(app);
+    if (publish_generations(app))
+        return true;
+    (void)snprintf(text, text_size,
+                   "the flush of %s is made and stays, but a worker has not taken it yet: the "
+                   "clients there may still get older entries; ask again",
+                   arm);
+    return false;
 }
 
 bool serving_provide_logins(struct app *app, const struct config *config, char *error,

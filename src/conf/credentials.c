@@ -3,7 +3,6 @@
 #include "faults.h"
 #include "file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -79,22 +78,14 @@ bool credentials_parse(const char *text, size_t len, struct credentials *out,
 bool credentials_load(const char *path, struct credentials *out, bool *open,
                       struct config_faults *faults)
 {
-    char *text = malloc(FILE_MAX + 1);
     struct stat found;
-    size_t len = 0;
     bool ok = false;
+    size_t len;
+    char *text = file_load(path, FILE_REGULAR, &len, faults);
 
-    *faults = (struct config_faults){ NULL, 0 };
     *open = stat(path, &found) == 0 && (found.st_mode & S_IROTH) != 0;
-    if (text != NULL && file_read(path, text, &len)) {
-        ok = credentials_parse(text, len, out, faults);
-    } else if (faults_begin(faults)) {
-        faults_add(faults, whole_file, "the file cannot be read: %s",
-                   strerror(text == NULL ? ENOMEM : errno));
-        faults_end(faults);
-    }
     if (text != NULL)
-        explicit_bzero(text, len);
-    free(text);
+        ok = credentials_parse(text, len, out, faults);
+    file_forget(text, len);
     return ok;
 }

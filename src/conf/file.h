@@ -6,16 +6,25 @@
 
 #include "crossfade/base/ensure.h"
 #include "crossfade/base/slice.h"
+#include "crossfade/conf/load.h"
 
 #include <stdbool.h>
 
 #define FILE_MAX ((size_t)1024 * 1024)
 
+enum file_kind {
+    FILE_ANY,    /* a pipe, too, which is waited for: what a person names on the command line */
+    FILE_REGULAR /* a pipe would hold up a reload for ever */
+};
+
 /*
- * Reads up to FILE_MAX + 1 bytes into text[], so that whoever parses it sees that it is too long.
- * False with errno.
+ * Up to FILE_MAX + 1 bytes, so that whoever parses them sees that they are too many; to be given to
+ * file_forget. NULL with a fault that says why.
  */
-bool file_read(const char *path, char *text, size_t *len) MUST_CHECK;
+char *file_load(const char *path, enum file_kind kind, size_t *len,
+                struct config_faults *faults) MUST_CHECK;
+/* Wipes it, for it may hold secrets, and frees it. */
+void file_forget(char *text, size_t len);
 
 struct file_lines {
     struct slice rest;

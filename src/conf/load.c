@@ -5,7 +5,6 @@
 #include "loader.h"
 #include "tree.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 static const struct position whole_file = { 0, 0 };
@@ -119,21 +118,12 @@ struct config *config_load_text(const char *name, const char *text, size_t len,
 
 struct config *config_load_file(const char *path, struct config_faults *faults)
 {
-    char *text = malloc(FILE_MAX + 1);
     struct config *config = NULL;
-    size_t len = 0;
-    int error = 0;
+    size_t len;
+    char *text = file_load(path, FILE_ANY, &len, faults);
 
-    if (text == NULL)
-        error = ENOMEM;
-    else if (!file_read(path, text, &len))
-        error = errno;
-    if (error == 0) {
+    if (text != NULL)
         config = load_bounded(path, text, len, true, faults);
-    } else if (faults_begin(faults)) {
-        faults_add(faults, whole_file, "the file cannot be read: %s", strerror(error));
-        faults_end(faults);
-    }
-    free(text);
+    file_forget(text, len);
     return config;
 }

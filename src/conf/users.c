@@ -3,7 +3,6 @@
 #include "faults.h"
 #include "file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 struct user {
@@ -194,21 +193,13 @@ struct users *users_parse(const char *text, size_t len, struct config_faults *fa
 
 struct users *users_load(const char *path, struct config_faults *faults)
 {
-    char *text = malloc(FILE_MAX + 1);
     struct users *users = NULL;
-    size_t len = 0;
+    size_t len;
+    char *text = file_load(path, FILE_REGULAR, &len, faults);
 
-    *faults = (struct config_faults){ NULL, 0 };
-    if (text != NULL && file_read(path, text, &len)) {
-        users = users_parse(text, len, faults);
-    } else if (faults_begin(faults)) {
-        faults_add(faults, whole_file, "the file cannot be read: %s",
-                   strerror(text == NULL ? ENOMEM : errno));
-        faults_end(faults);
-    }
     if (text != NULL)
-        explicit_bzero(text, len);
-    free(text);
+        users = users_parse(text, len, faults);
+    file_forget(text, len);
     return users;
 }
 

@@ -466,3 +466,25 @@ Test(load, nothing_is_freed_without_harm)
     config_free(NULL);
     config_faults_free(&faults);
 }
+
+Test(load, a_configuration_may_come_through_a_pipe)
+{
+    static const char text[] = "arms: [ { name: a } ]\n"
+                               "cache: { listen: [ { address: \"127.0.0.1:1\", arm: a } ],\n"
+                               "         servers: [ \"127.0.0.1:2\" ] }\n";
+    struct config_faults faults;
+    struct config *config;
+    char path[32];
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(write(ends[1], text, strlen(text)), (ssize_t)strlen(text));
+    close(ends[1]);
+    (void)snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
+    config = config_load_file(path, &faults);
+    cr_assert_not_null(config);
+    cr_expect_str_eq(config->arms[0].name, "a");
+    config_free(config);
+    config_faults_free(&faults);
+    close(ends[0]);
+}

@@ -215,3 +215,24 @@ Test(credentials, of_a_file_that_all_can_read_are_noticed)
     cr_assert_not(credentials_load(path, &credentials, &is_open, &faults));
     config_faults_free(&faults);
 }
+
+Test(credentials, are_not_waited_for_from_a_pipe, .timeout = 10)
+{
+    char folder[] = "/tmp/crossfade-login-XXXXXX";
+    char path[64];
+    struct credentials credentials;
+    struct config_faults faults;
+    bool is_open;
+
+    cr_assert_not_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/pipe", folder);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_assert_not(credentials_load(path, &credentials, &is_open, &faults));
+    cr_assert_not_null(strstr(faults.faults[0].text, "no regular file"));
+    config_faults_free(&faults);
+    cr_assert_null(users_load(path, &faults));
+    cr_assert_not_null(strstr(faults.faults[0].text, "no regular file"));
+    config_faults_free(&faults);
+    unlink(path);
+    rmdir(folder);
+}
