@@ -146,6 +146,22 @@ class Comparison(harness.Test):
             if name not in without:
                 yield name, group
 
+    def every_case(self, least):
+        count = 0
+        for name, group in self.groups():
+            for number, case in enumerate(group):
+                # The long groups by either arm; the streams go by both.
+                arms = ("py2", "py3") if len(group) < 400 else ("py3" if number % 2 else "py2",)
+                for arm in arms:
+                    self.same(case, arm, self.whole(case))
+                    count += 1
+        self.assertGreater(count, least, name)
+
+    def every_third_case(self, *without):
+        for _, group in self.groups(*without):
+            for number, case in enumerate(group[::3]):
+                self.same(case, "py3" if number % 2 else "py2", self.whole(case))
+
 
 class Split(Comparison):
     """Every input cut in two at every byte; the pause lets the first part arrive alone."""
