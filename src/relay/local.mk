@@ -6,6 +6,9 @@ librelay_a_SOURCES = \
     include/crossfade/relay/http_plane.h \
     include/crossfade/relay/mc_binary.h \
     include/crossfade/relay/mc_census.h \
+    include/crossfade/relay/mc_change.h \
+    include/crossfade/relay/mc_epoch.h \
+    include/crossfade/relay/mc_errand.h \
     include/crossfade/relay/mc_client.h \
     include/crossfade/relay/mc_coherence.h \
     include/crossfade/relay/mc_dialect.h \

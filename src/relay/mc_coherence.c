@@ -135,7 +135,7 @@ static bool tell(struct mc_connection *connection, struct mc_op *op)
 
 void mc_tell_others(struct mc_connection *connection, struct mc_op *op)
 {
-    op->flags &= (uint16_t)~MC_OP_TELL;
+    op->flags &= (uint32_t) ~(unsigned)MC_OP_TELL;
     if ((op->client == NULL && op->plane->view == NULL) || !tell(connection, op))
         mc_op_untold(op, "no connection to its memcached server");
 }

@@ -178,7 +178,7 @@ void mc_meta_fail_get(struct mc_op *op)
 
     if (op->flags & MC_OP_FAILED) {
         mc_op_set_reply(op, SLICE("SERVER_ERROR a memcached server did not answer\r\n"));
-        op->flags &= (uint16_t)~MC_OP_FAILED; /* said here, and no END will come */
+        op->flags &= (uint32_t)~(unsigned)MC_OP_FAILED; /* said here, and no END will come */
     } else if (!echo.quiet) {
         mc_op_set_reply(op, slice_of(head, mc_meta_miss_write(&echo, head)));
     }

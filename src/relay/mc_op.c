@@ -28,6 +28,9 @@ struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_
     op->opcode = 0;
     op->loud = 0;
     op->opaque = 0;
+    op->epoch_len = 0;
+    op->token = (struct token){ { 0, 0 } };
+    op->errand = NULL;
     return op;
 }
 

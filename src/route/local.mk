@@ -9,6 +9,7 @@ libroute_a_SOURCES = \
     include/crossfade/route/placement.h \
     include/crossfade/route/rules.h \
     include/crossfade/route/suggest.h \
+    include/crossfade/route/token.h \
     include/crossfade/route/verifier.h \
     include/crossfade/route/value_format.h \
     src/route/cohort.c \

@@ -79,6 +79,7 @@ struct mc_client {
     bool owing;      /* stands in plane->owed */
     bool paused;     /* not read: too much is under way */
     bool flushing;   /* its flush_all is under way: nothing behind it is parsed */
+    bool changing;   /* a change is under way: nothing behind it is parsed */
     bool holding;    /* a get is being taken apart: nobody leaves the line */
     bool get_failed; /* a key of the get at the front failed */
 };

@@ -16,8 +16,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct mc_changed;
 struct mc_client;
 struct mc_connection;
+struct mc_errand;
 struct mc_op;
 
 /* What taking one command out of a client's input came to. */
@@ -71,6 +73,15 @@ struct mc_dialect {
      * operation; false without memory. */
     bool (*compose_delete)(struct mc_connection *connection, struct mc_op *op,
                            const struct key_place *place, struct slice key);
+
+    /* Epoch mode. Composes an errand, whose operation the connection takes over; its reply goes to
+     * mc_errand_answered. False without memory. */
+    bool (*compose_errand)(struct mc_connection *connection, struct mc_op *op,
+                           struct mc_errand *errand);
+    /* A read for which an epoch item had to be made is a miss: finishes it. */
+    void (*missed)(struct mc_op *op);
+    /* A change is over: finishes the operation, mc_op_part_done, with the client's reply. */
+    void (*changed)(struct mc_op *op, const struct mc_changed *result);
 };
 
 extern const struct mc_dialect mc_text;

@@ -27,12 +27,14 @@
 #include "crossfade/proto/mc_request.h"
 #include "crossfade/relay/telemetry.h"
 #include "crossfade/route/keyspace.h"
+#include "crossfade/route/token.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
 struct mc_client;
+struct mc_errand;
 struct mc_plane;
 struct mc_server;
 
@@ -51,6 +53,8 @@ enum mc_op_flag {
     MC_OP_COUNTED = 4096, /* among the commands that wait for its server */
     MC_OP_TELL = 8192,    /* when it is answered, the other namespaces are told */
     MC_OP_QUIET = 2048,   /* binary: its client hears only what it could not expect */
+    MC_OP_EPOCH = 16384,  /* a read of epoch mode: the epoch item comes before the value */
+    MC_OP_SEEN = 32768,   /* the epoch item was there, its token is in `token` */
 };
 
 struct mc_op {
@@ -66,13 +70,16 @@ struct mc_op {
     struct buffer reply;      /* parked */
     uint64_t started;         /* microseconds, monotonic */
     enum mc_verb verb;
-    uint16_t flags;
+    uint32_t flags;
     uint16_t pending; /* parts without an answer: its own and its companions' */
     uint8_t wire_len;
     uint8_t prefix_len;
-    uint8_t opcode;  /* binary: the client's own, for its reply */
-    uint8_t loud;    /* binary: the server's */
-    uint32_t opaque; /* binary: the client's own */
+    uint8_t opcode;     /* binary: the client's own, for its reply */
+    uint8_t loud;       /* binary: the server's */
+    uint32_t opaque;    /* binary: the client's own */
+    uint8_t epoch_len;  /* epoch mode: of the epoch item's wire key; its dialect knows where */
+    struct token token; /* epoch mode: see MC_OP_SEEN; of a fill or mutation its own */
+    struct mc_errand *errand; /* a command of our own; NULL: a client's */
 };
 
 STAILQ_HEAD(mc_op_queue, mc_op);

@@ -1,0 +1,66 @@
+/*
+ * A change: a command of epoch mode that depends on what is stored, by compare-and-swap.
+ *
+ *   fetch epoch and value --> not there, no number, another cas: answered
+ *            ^        |
+ *            |        `-----> cas epoch (new token) + cas value (stamped with it) --> done:
+ * answered
+ *            `------------------ another was faster: next round, MC_CHANGE_ROUNDS at most
+ *
+ * The operation stands in its client's line, in no connection's queue; nothing behind it is parsed
+ * until it is answered (client->changing), so that a client's commands keep their order.
+ */
+#ifndef CROSSFADE_RELAY_MC_CHANGE_H
+#define CROSSFADE_RELAY_MC_CHANGE_H
+
+#include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_errand.h"
+
+#define MC_CHANGE_ROUNDS 16u
+
+/* What the client asked for. */
+struct mc_change_request {
+    enum mc_verb verb; /* MC_SET (writes: fill), MC_ADD .. MC_CAS, MC_INCR, MC_DECR, MC_TOUCH */
+    struct slice key;
+    uint32_t flags;
+    int64_t
+        exptime;  /* as memcached takes it; of add, set, replace, cas, touch; the initial value */
+    uint64_t cas; /* 0: any; binary and meta have it on every verb */
+    uint64_t delta;
+    bool has_initial; /* incr, decr: made if absent, with this number */
+    uint64_t initial;
+    struct slice value; /* the client's bytes, kept by reference to `chunk` */
+    struct chunk *chunk;
+    bool wants_value; /* meta: the new value is in the result */
+    bool wants_ttl;
+};
+
+enum mc_changed_kind {
+    MC_CHANGED,           /* STORED, TOUCHED, the new number */
+    MC_CHANGE_NOT_FOUND,  /* of cas, incr, decr, touch */
+    MC_CHANGE_NOT_STORED, /* of add, replace, append, prepend */
+    MC_CHANGE_EXISTS,
+    MC_CHANGE_NO_NUMBER,
+    MC_CHANGE_TOO_LARGE,
+    MC_CHANGE_FAILED /* text: a sentence */
+};
+
+struct mc_changed {
+    enum mc_changed_kind kind;
+    enum mc_verb verb;
+    uint64_t number; /* incr, decr */
+    uint64_t cas;    /* the new one; 0: not known */
+    int64_t ttl;     /* MC_TTL_* */
+    uint32_t flags;
+    struct slice text;
+};
+
+/*
+ * The operation is in its client's line (or silent) and on no connection. Its answer is written by
+ * its dialect's changed(), which ends with mc_op_part_done. False without memory: the caller fails
+ * the operation.
+ */
+bool mc_change_start(struct mc_op *op, const struct key_place *place,
+                     const struct mc_change_request *request, struct mc_server *server) MUST_CHECK;
+
+#endif

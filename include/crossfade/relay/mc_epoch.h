@@ -1,0 +1,67 @@
+/*
+ * Epoch mode: what a command means where each key has an epoch item that all versions share
+ * (doc/coherence.md). The same for every dialect.
+ *
+ *   read      epoch and value in one batch; the value counts if its stamp has the epoch's token
+ *   fill      the value, stamped with the token of the miss that it answers
+ *   mutation  a new token into the epoch item, and the value stamped with it
+ *   delete    a new token into the epoch item if there is one, and the own value away
+ *   others    relay/mc_change.h
+ */
+#ifndef CROSSFADE_RELAY_MC_EPOCH_H
+#define CROSSFADE_RELAY_MC_EPOCH_H
+
+#include "crossfade/relay/mc_op.h"
+#include "crossfade/relay/mc_server.h"
+#include "crossfade/route/keyspace.h"
+#include "crossfade/route/token.h"
+
+static inline bool mc_is_epoch(const struct key_place *place)
+{
+    return place->coherence == COHERENCE_EPOCH;
+}
+
+/* -- Reads. The operation has MC_OP_EPOCH; its dialect notes the epoch item's token in op->token
+ * when it comes (mc_epoch_seen), before the value. -- */
+
+/* The bytes are the epoch item's value. */
+void mc_epoch_seen(struct mc_op *op, struct slice value);
+/* Is the value that begins with these STAMP_LENGTH bytes (or is shorter) current? Counts one that
+ * is not. */
+bool mc_epoch_is_current(struct mc_op *op, struct slice head);
+/*
+ * There is no current value. True: the miss is remembered, the dialect finishes the operation.
+ * False: an epoch item is made first, and dialect->missed(op) is called when that is answered; the
+ * operation stands in no connection's queue meanwhile.
+ */
+bool mc_epoch_missed(struct mc_connection *connection, struct mc_op *op) MUST_CHECK;
+/* The same where nobody could look: its server failed. */
+void mc_epoch_unknown(struct mc_op *op);
+
+/* -- Writes -- */
+
+enum mc_epoch_write {
+    MC_EPOCH_FILL,   /* the value with *token */
+    MC_EPOCH_MUTATE, /* mc_epoch_invalidate with *token, then the value with it */
+    MC_EPOCH_REFUSE, /* not kept: a delete of the own value, answered as stored */
+    MC_EPOCH_DOUBT,  /* the same, and mc_epoch_invalidate */
+    MC_EPOCH_CHANGE  /* writes: fill, and no miss is known: a change with verb MC_SET */
+};
+/* What a set of the key is; asked once for each, since it takes the miss that it answers. `wire`:
+ * of the value. */
+enum mc_epoch_write mc_epoch_judge_set(struct mc_client *client, const struct key_place *place,
+                                       struct slice wire, struct token *token);
+
+/*
+ * The new token goes into the epoch item, as a part of `op`, before what the caller composes next:
+ * by `set` for EPOCH_CHANGED, by `replace` for EPOCH_DELETED. And where an arm has the empty
+ * namespace, the unprefixed key is deleted. False: the connection has failed.
+ */
+bool mc_epoch_invalidate(struct mc_client *client, struct mc_connection *connection,
+                         struct mc_op *op, struct slice key, const struct token *token,
+                         enum epoch_kind kind) MUST_CHECK;
+
+/* Seconds since 1970, good enough for stamps: one look at the clock per turn. */
+uint64_t mc_epoch_clock(const struct mc_plane *plane);
+
+#endif
