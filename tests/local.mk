@@ -29,3 +29,4 @@ include tests/fuzz/local.mk
 include tests/integration/local.mk
 include tests/conformance/local.mk
 include tests/bench/local.mk
+include tests/model/local.mk
