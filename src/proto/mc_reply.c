@@ -147,3 +147,16 @@ enum mc_reply_verdict mc_reply_parse(struct slice bytes, struct mc_reply *out)
     }
     return MC_REPLY_BAD;
 }
+
+void mc_reply_numbers(const struct mc_reply *reply, uint32_t *flags, uint64_t *cas)
+{
+    const char *behind = reply->key.data + reply->key.len;
+    struct slice rest = slice_of(behind, (size_t)(reply->line.data + reply->line.len - behind));
+    struct slice words[3];
+    uint64_t number;
+
+    for (unsigned i = 0; i < 3; i++)
+        ensure(slice_next_word(&rest, &words[i]));
+    ensure(slice_to_u64(words[0], &number) && slice_to_u64(words[2], cas));
+    *flags = (uint32_t)number;
+}

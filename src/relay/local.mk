@@ -39,6 +39,7 @@ librelay_a_SOURCES = \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_connection.c \
+    src/relay/mc_errand.c \
     src/relay/mc_flush.c \
     src/relay/mc_lookup.c \
     src/relay/mc_observe.c \
@@ -57,6 +58,7 @@ librelay_a_SOURCES = \
     src/relay/mc_stats.c \
     src/relay/mc_text.c \
     src/relay/mc_text_compose.c \
+    src/relay/mc_text_errand.c \
     src/relay/mc_text_forward.c \
     src/relay/mc_text_get.c \
     src/relay/mc_text_replies.c \

@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_op.h"
 
+#include "crossfade/relay/mc_errand.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <stdio.h>
@@ -177,6 +178,11 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
 
     if (op->flags & MC_OP_PROBE) {
         mc_op_free(op);
+        return;
+    }
+    if (op->errand != NULL) {
+        struct mc_answer answer = { .kind = MC_ANSWER_LOST, .text = slice_string(reason) };
+        mc_errand_answered(op, &answer);
         return;
     }
     if (primary != NULL) {

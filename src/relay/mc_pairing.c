@@ -1,6 +1,7 @@
 #include "crossfade/relay/mc_pairing.h"
 
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_errand.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <stdio.h>
@@ -73,11 +74,60 @@ void mc_pair_body(struct mc_connection *connection, struct mc_op *op, uint64_t l
         op->flags |= MC_OP_WHOLE;
 }
 
+/* The value of an errand is here. */
+static void fetched(struct mc_connection *connection)
+{
+    struct mc_op *op = mc_pair_take(connection);
+    struct mc_errand *errand = op->errand;
+    struct mc_answer answer = {
+        .kind = MC_ANSWER_DONE, .flags = errand->flags, .cas = errand->cas, .ttl = errand->exptime
+    };
+
+    if (op->flags & MC_OP_BATCH_END)
+        connection->expect_end = true;
+    if (op->flags & MC_OP_FAILED)
+        answer = (struct mc_answer){ .kind = MC_ANSWER_REFUSED, .text = SLICE("out of memory") };
+    mc_errand_answered(op, &answer);
+}
+
+void mc_pair_fetch(struct mc_connection *connection, struct mc_op *op, uint64_t len)
+{
+    struct mc_plane *plane = op->plane;
+    uint64_t most =
+        plane->view != NULL ? mc_view_config(plane->view)->max_value + STAMP_LENGTH : MC_GATHER_MAX;
+
+    if (len > most || (len > MC_GATHER_MAX &&
+                       buffer_pool_size(&plane->worker->buffers) + len > MC_MEMORY_SPARE + most))
+        op->flags |= MC_OP_FAILED;
+    connection->body_left = len + connection->dialect->value_tail;
+    mc_connection_pace_begin(connection);
+    if (connection->body_left == 0)
+        fetched(connection);
+}
+
+/* A part of what an errand fetches, without the value's line end. */
+static void collect(struct mc_connection *connection, struct mc_op *op, struct slice part)
+{
+    struct buffer_pool *pool = &op->plane->worker->buffers;
+    size_t tail = connection->dialect->value_tail;
+    size_t none = connection->body_left < tail ? tail - (size_t)connection->body_left : 0;
+
+    if (none >= part.len || (op->flags & MC_OP_FAILED))
+        return;
+    if (!buffer_append(&op->errand->value, pool, connection->input.chunk, part.data,
+                       part.len - none)) {
+        buffer_clear(&op->errand->value, pool);
+        op->flags |= MC_OP_FAILED;
+    }
+}
+
 static void pass_body(struct mc_connection *connection, struct mc_op *op, struct slice part)
 {
     struct buffer *sink = mc_op_sink(op);
 
-    if (sink != NULL)
+    if (op->errand != NULL)
+        collect(connection, op, part);
+    else if (sink != NULL)
         mc_pair_passed(connection, op, sink, part.len,
                        buffer_append(sink, &op->plane->worker->buffers, connection->input.chunk,
                                      part.data, part.len));
@@ -111,7 +161,10 @@ static enum mc_pair pair_body(struct mc_connection *connection, struct mc_pairin
     if (connection->body_left == 0) {
         /* What stands behind a large value could not come any sooner. */
         connection->resumed = worker_now(connection->server->plane->worker);
-        mc_pair_value_done(connection);
+        if (op->errand != NULL)
+            fetched(connection);
+        else
+            mc_pair_value_done(connection);
     }
     return MC_PAIR_ON;
 }

@@ -239,4 +239,5 @@ const struct mc_dialect mc_text = {
     .fail_get = text_fail_get,
     .flushed = text_flushed,
     .compose_delete = text_delete,
+    .compose_errand = mc_text_compose_errand,
 };

@@ -227,6 +227,8 @@ enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *p
     if (!connection->expect_end && mc_verb_is_get(op->verb) &&
         mc_reply_hit(bytes, mc_op_wire(op), &reply))
         return take_value(connection, op, &reply, pairing);
+    if (!connection->expect_end && op->verb == MC_ERRAND)
+        return mc_text_pair_errand(connection, op, pairing);
     switch (mc_reply_parse(bytes, &reply)) {
     case MC_REPLY_MORE:
         return MC_PAIR_MORE;

@@ -54,4 +54,7 @@ bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out) MU
 
 enum mc_reply_verdict mc_reply_parse(struct slice bytes, struct mc_reply *out) MUST_CHECK;
 
+/* The client flags and the cas number of a MC_REPLY_VALUE that was parsed with_cas. */
+void mc_reply_numbers(const struct mc_reply *reply, uint32_t *flags, uint64_t *cas);
+
 #endif

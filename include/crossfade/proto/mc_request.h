@@ -47,6 +47,7 @@ enum mc_verb {
     MC_META_DEBUG,
     MC_META_NOOP,
     MC_META_PROBE, /* no client's: does this server speak meta? */
+    MC_ERRAND,     /* no client's either: relay/mc_errand.h */
     MC_REFUSED,    /* commands that would reach beyond the client's own arm, or are not available */
 };
 

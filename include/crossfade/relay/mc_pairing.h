@@ -39,6 +39,14 @@ void mc_pair_passed(struct mc_connection *connection, struct mc_op *op, const st
  */
 void mc_pair_body(struct mc_connection *connection, struct mc_op *op, uint64_t len, uint64_t whole);
 
+/*
+ * An errand's operation, with op->errand: the head of the item that it fetches is consumed, and its
+ * flags, cas and what is left of its time (exptime) are noted in the errand. The value's `len`
+ * bytes are collected as they come, then it is answered. A value that is larger than any of ours,
+ * or for which there is no memory, is swallowed, and the errand refused.
+ */
+void mc_pair_fetch(struct mc_connection *connection, struct mc_op *op, uint64_t len);
+
 /* An upload's server cannot have stored what it has not been sent: only errors may come early. */
 bool mc_pair_is_early(const struct mc_connection *connection);
 

@@ -5,6 +5,7 @@
 #define CROSSFADE_RELAY_MC_TEXT_H
 
 #include "crossfade/relay/mc_client.h"
+#include "crossfade/relay/mc_errand.h"
 #include "crossfade/relay/mc_server.h"
 
 /* relay/mc_text_forward.c */
@@ -53,5 +54,11 @@ bool mc_connection_close_batch(struct mc_connection *connection);
 
 /* relay/mc_text_replies.c */
 enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *pairing);
+
+/* relay/mc_text_errand.c: mc_dialect.compose_errand, and its reply. */
+bool mc_text_compose_errand(struct mc_connection *connection, struct mc_op *op,
+                            struct mc_errand *errand);
+enum mc_pair mc_text_pair_errand(struct mc_connection *connection, struct mc_op *op,
+                                 struct mc_pairing *pairing);
 
 #endif
