@@ -328,8 +328,8 @@ static bool become_user(struct app *app, const struct config *config, char *erro
     return true;
 }
 
-/* Another daemon may have changed them until now, with the folder in its hands. */
-static bool lock_generations(struct app *app, char *error, size_t size)
+/* Another daemon may have changed the generations until now, with the folder in its hands. */
+static bool take_state_dir(struct app *app, const struct config *config, char *error, size_t size)
 {
     struct plan *plan;
 
@@ -342,7 +342,10 @@ static bool lock_generations(struct app *app, char *error, size_t size)
     }
     plan_unref(app->plan);
     app->plan = plan;
-    return true;
+    if (plan_keep_misses(plan, config->process.state_dir))
+        return true;
+    (void)snprintf(error, size, "out of memory");
+    return false;
 }
 
 static bool open_all(struct app *app, struct config *config, char *error, size_t size)
@@ -388,7 +391,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
     privileges_make_folders(config);
     app->control = control_create(app->base, &host, config, error, size);
     if (app->control == NULL || !become_user(app, config, error, size) ||
-        !lock_generations(app, error, size))
+        !take_state_dir(app, config, error, size))
         return false;
     if (config->rollout.present) {
         app->rollout = rollout_open(config, error, size);

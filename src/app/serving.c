@@ -280,6 +280,8 @@ static void note_restarts(const struct config *before, const struct config *afte
         say(report, "\nprocess.workers stays %u until a restart", before->process.workers);
     if (strcmp(before->process.state_dir, after->process.state_dir) != 0)
         say(report, "\nprocess.state_dir stays %s until a restart", before->process.state_dir);
+    if (before->cache.present && before->cache.recent_misses != after->cache.recent_misses)
+        say(report, "\ncache.recent_misses stays as it is until a restart");
     if (strcmp(user_before, user_after) != 0)
         say(report, "\nprocess.user stays as it is until a restart");
 }

@@ -80,13 +80,31 @@ static void complete_rules(struct loader *loader)
 {
     struct config_cache *cache = &loader->config->cache;
 
+    cache->has_epoch = cache->coherence == COHERENCE_EPOCH;
     for (size_t i = 0; i < cache->rule_count; i++) {
         struct config_rule *rule = &cache->rules[i];
         if (rule->scope == SCOPE_SHARED)
             rule->coherence = COHERENCE_NONE; /* one copy: there is nothing to keep coherent */
         else if (!is_given(loader, PATH("cache.keys[%zu].coherence", i)))
             rule->coherence = cache->coherence;
+        cache->has_epoch = cache->has_epoch || rule->coherence == COHERENCE_EPOCH;
     }
+}
+
+static bool has_varying_namespace(const struct config *config)
+{
+    for (size_t i = 0; i < config->arm_count; i++)
+        if (config->arms[i].namespace_varies)
+            return true;
+    return false;
+}
+
+/* The namespaces of a release before are in no configuration any more, and its entries are there.
+ */
+static void complete_reserved_keys(struct loader *loader)
+{
+    if (!is_given(loader, "cache.reserved_keys") && has_varying_namespace(loader->config))
+        loader->config->cache.reserved_keys = RESERVED_KEYS_HASH;
 }
 
 static void complete_stages(struct config_rollout *rollout)
@@ -166,8 +184,7 @@ static void check_arms(struct loader *loader)
         if (arm->namespace_varies && fixed_only)
             places_fault(loader, PATH("arms[%zu].namespace", i),
                          "changes with each release, so that invalidations would miss older ones; "
-                         "that needs coherence: epoch, which is not available in this version; "
-                         "write a fixed name");
+                         "give cache.coherence: epoch, or write a fixed name");
         check_backends(loader, PATH("arms[%zu].backends", i), arm->backends, arm->backend_count);
     }
 }
@@ -189,6 +206,7 @@ static bool covers(const struct config_rule *earlier, const struct config_rule *
 static void check_rules(struct loader *loader)
 {
     const struct config_cache *cache = &loader->config->cache;
+    bool varies = has_varying_namespace(loader->config);
 
     for (size_t i = 0; i < cache->rule_count; i++) {
         const struct config_rule *rule = &cache->rules[i];
@@ -209,6 +227,11 @@ static void check_rules(struct loader *loader)
             places_fault(loader, PATH("cache.keys[%zu].guard", i),
                          "knows what Python's clients write; give cache.client_profile: python, "
                          "or take it out");
+        if (rule->scope == SCOPE_ISOLATED && rule->coherence != COHERENCE_EPOCH && varies &&
+            is_given(loader, PATH("cache.keys[%zu].coherence", i)))
+            places_fault(loader, PATH("cache.keys[%zu].coherence", i),
+                         "would miss entries of older releases: a namespace changes with each; "
+                         "write coherence: epoch or scope: shared, or give all arms fixed names");
         if (rule->scope != SCOPE_SHARED)
             continue;
         if (is_given(loader, PATH("cache.keys[%zu].coherence", i)))
@@ -434,6 +457,7 @@ void check_config(struct loader *loader)
     complete_arms(config);
     complete_weights(config->cache.servers, config->cache.server_count);
     complete_rules(loader);
+    complete_reserved_keys(loader);
     complete_stages(&config->rollout);
     complete_control(loader);
 

@@ -150,6 +150,7 @@ static void print_cache(const struct config *config, FILE *out)
     char connect[VALUE_TEXT];
     char request[VALUE_TEXT];
     char size[VALUE_TEXT];
+    char window[VALUE_TEXT];
 
     if (!cache->present) {
         fputs("\ncache plane: off\n", out);
@@ -175,6 +176,11 @@ static void print_cache(const struct config *config, FILE *out)
     fprintf(out, "  limits    values of %s; keys too long with their prefix: %s\n",
             value_format_size(cache->max_value, size),
             cache->long_keys == LONG_KEYS_HASH ? "hashed" : "refused");
+    if (cache->has_epoch)
+        fprintf(out,
+                "  epochs    a set answers a miss of up to %s before; the servers' limit of values "
+                "(-I) needs room for 20 bytes and the prefix more\n",
+                value_format_duration(cache->fill_window, window));
     fprintf(out, "  reserved  keys without a prefix that look like they had one: %s\n",
             reserved_keys[cache->reserved_keys]);
     print_rules(cache, out);

@@ -120,7 +120,7 @@ static json_t *invalidated(const struct plan *plan, unsigned arm, const struct k
 {
     char names[CONFIG_ARMS_MAX * 66u] = "";
     const unsigned *others;
-    size_t count = place->scope == SCOPE_ISOLATED && place->coherence != COHERENCE_NONE
+    size_t count = place->scope == SCOPE_ISOLATED && place->coherence == COHERENCE_FANOUT
                        ? keyspace_others(plan->keyspace, arm, &others)
                        : 0;
     size_t len = 0;

@@ -243,8 +243,7 @@ static bool is_guarded(struct mc_client *client, const struct mc_binary_request 
                          value_here(client, request));
 }
 
-static void observe(struct mc_client *client, const struct mc_binary_request *request,
-                    const struct key_place *place)
+static void observe(struct mc_client *client, const struct mc_binary_request *request)
 {
     struct mc_written written = { .verb = request->verb };
 
@@ -260,7 +259,7 @@ static void observe(struct mc_client *client, const struct mc_binary_request *re
         if (request->cas != 0)
             written.verb = MC_CAS;
     }
-    mc_observe_write(client, place, request->key, &written);
+    mc_observe_write(client, request->key, &written);
 }
 
 /* The head, and the value if all of it is here, are to be consumed by the caller. */
@@ -288,7 +287,7 @@ static enum mc_step forward(struct mc_client *client, const struct mc_binary_req
                    ? MC_STEP_ON
                    : MC_STEP_CLOSE;
     if (mc_observe_due(client->plane))
-        observe(client, request, &place);
+        observe(client, request);
     server = client->view->servers[placement_server(plan->placement, request->key)];
     return get ? forward_get(client, request, &place, server)
                : forward_write(client, request, &place, server, value);

@@ -6,19 +6,19 @@ bool mc_has_others(const struct mc_client *client, const struct key_place *place
 {
     const unsigned *others;
 
-    return place->scope == SCOPE_ISOLATED && place->coherence != COHERENCE_NONE &&
+    return place->scope == SCOPE_ISOLATED && place->coherence == COHERENCE_FANOUT &&
            (client->view != client->plane->view ||
             keyspace_others(mc_client_plan(client)->keyspace, client->arm, &others) > 0);
 }
 
 bool mc_tracks_misses(const struct mc_client *client, const struct key_place *place)
 {
-    return mc_has_others(client, place) ||
+    return mc_has_others(client, place) || place->coherence == COHERENCE_EPOCH ||
            (place->scope == SCOPE_ISOLATED && mc_view_config(client->view)->observe > 0);
 }
 
 bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
-                    struct slice wire)
+                    struct slice key)
 {
     bool answers_miss;
 
@@ -34,8 +34,7 @@ bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enu
         return false;
     if (verb != MC_SET)
         return true;
-    answers_miss = misses_take(mc_client_plan(client)->misses->misses, wire,
-                               worker_now(client->plane->worker));
+    answers_miss = mc_miss_take_recent(client, MC_MISS_READ, key);
     counter_add(answers_miss ? &client->cell->sets_as_fill : &client->cell->sets_as_mutation, 1);
     return !answers_miss;
 }
@@ -109,7 +108,7 @@ void mc_invalidate_others(struct mc_client *client, struct mc_connection *connec
                           struct mc_op *op, const struct key_place *place, enum mc_verb verb,
                           struct slice key)
 {
-    if (!mc_is_mutation(client, place, verb, mc_op_wire(op)))
+    if (!mc_is_mutation(client, place, verb, key))
         return;
     if (connection->dedicated)
         op->flags |= MC_OP_TELL;
@@ -122,15 +121,11 @@ void mc_invalidate_others(struct mc_client *client, struct mc_connection *connec
 /* Its client may be gone; the others have to be told all the same. */
 static bool tell(struct mc_connection *connection, struct mc_op *op)
 {
-    struct slice wire = mc_op_wire(op);
-    struct slice key = op->original != NULL
-                           ? slice_of(op->original->data, op->original->used)
-                           : slice_of(wire.data + op->prefix_len, wire.len - op->prefix_len);
     unsigned affinity = op->client != NULL ? op->client->affinity : 0;
     struct mc_connection *shared =
         mc_server_shared(connection->server, connection->dialect, affinity);
 
-    return shared != NULL && tell_all(shared, op, key);
+    return shared != NULL && tell_all(shared, op, mc_op_key(op));
 }
 
 void mc_tell_others(struct mc_connection *connection, struct mc_op *op)
@@ -152,11 +147,57 @@ bool mc_is_guarded(struct mc_client *client, const struct key_place *place, enum
     return true;
 }
 
-void mc_remember_miss(const struct mc_op *op)
+static struct miss miss_of(const struct mc_client *client, enum mc_miss_kind kind, struct slice key)
+{
+    uint64_t salt = keyspace_salt(mc_client_plan(client)->keyspace, client->arm);
+
+    return (struct miss){ .salt = salt + (uint64_t)kind, .key = key };
+}
+
+static struct misses_counts *misses_counts_of(const struct mc_client *client)
+{
+    return &client->plane->worker->cell->misses;
+}
+
+void mc_miss_record(const struct mc_client *client, enum mc_miss_kind kind, struct slice key,
+                    const struct token *token)
+{
+    struct miss miss = miss_of(client, kind, key);
+
+    misses_record(mc_client_plan(client)->misses->misses, misses_counts_of(client), &miss, token,
+                  worker_now(client->plane->worker));
+}
+
+enum miss_verdict mc_miss_take(const struct mc_client *client, enum mc_miss_kind kind,
+                               struct slice key, struct token *token)
+{
+    struct miss miss = miss_of(client, kind, key);
+
+    return misses_take(mc_client_plan(client)->misses->misses, misses_counts_of(client), &miss,
+                       worker_now(client->plane->worker), token);
+}
+
+bool mc_miss_take_recent(const struct mc_client *client, enum mc_miss_kind kind, struct slice key)
+{
+    struct miss miss = miss_of(client, kind, key);
+
+    return misses_take_recent(mc_client_plan(client)->misses->misses, misses_counts_of(client),
+                              &miss, worker_now(client->plane->worker));
+}
+
+bool mc_miss_knows(const struct mc_client *client, struct slice key)
+{
+    struct miss miss = miss_of(client, MC_MISS_READ, key);
+
+    return misses_knows(mc_client_plan(client)->misses->misses, &miss,
+                        worker_now(client->plane->worker));
+}
+
+void mc_remember_miss(const struct mc_op *op, enum mc_miss_kind kind)
 {
     if ((op->flags & MC_OP_TRACK) && op->client != NULL)
-        misses_record(mc_client_plan(op->client)->misses->misses, mc_op_wire(op),
-                      worker_now(op->plane->worker));
+        mc_miss_record(op->client, kind, mc_op_key(op),
+                       (op->flags & MC_OP_EPOCH) ? &op->token : NULL);
 }
 
 void mc_count_command(struct mc_arm_cell *cell, enum mc_verb verb)

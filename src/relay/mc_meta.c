@@ -192,15 +192,12 @@ static enum mc_verb classic_verb(const struct command *command)
 
 /* What it means for the other arms. A win stands in the memory of misses twice: as a miss, and as
  * what a cas may answer, too. */
-static enum mc_verb effect_of(struct mc_client *client, const struct command *command,
-                              const struct mc_op *op)
+static enum mc_verb effect_of(struct mc_client *client, const struct command *command)
 {
     enum mc_verb verb = classic_verb(command);
-    char record[MC_META_WIN_MAX];
 
     if ((verb == MC_SET || verb == MC_CAS) && mc_has_others(client, &command->place) &&
-        misses_take(mc_client_plan(client)->misses->misses, mc_meta_win(mc_op_wire(op), record),
-                    worker_now(client->plane->worker)))
+        mc_miss_take_recent(client, MC_MISS_WIN, command->key))
         return MC_SET;
     return verb;
 }
@@ -224,7 +221,7 @@ static void observe(struct mc_client *client, const struct command *command)
         written.value = slice_of(command->value.data, command->value.len - 2);
     else if (command->request->verb == MC_META_SET)
         written.value = slice_of(bytes.data + line_len, bytes.len - line_len);
-    mc_observe_write(client, &command->place, command->key, &written);
+    mc_observe_write(client, command->key, &written);
 }
 
 static void count(struct mc_client *client, const struct command *command)
@@ -266,8 +263,8 @@ static enum mc_step dispatch(struct mc_client *client, struct mc_connection *con
     }
     mc_client_hold_back(client, connection);
     if (verb != MC_META_GET && verb != MC_META_DEBUG)
-        mc_invalidate_others(client, connection, op, &command->place,
-                             effect_of(client, command, op), command->key);
+        mc_invalidate_others(client, connection, op, &command->place, effect_of(client, command),
+                             command->key);
     return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
 }
 

@@ -70,24 +70,11 @@ static size_t write_head(const struct mc_op *op, const struct mc_meta_reply *rep
     return overlong.len;
 }
 
-struct slice mc_meta_win(struct slice wire, char *out)
-{
-    ensure(wire.len <= KEY_MAX);
-    memcpy(out, "W ", 2);
-    memcpy(out + 2, wire.data, wire.len);
-    return slice_of(out, wire.len + 2);
-}
-
 /* A win is answered by an ms as a miss is; that one may also be a cas (relay/mc_meta.c). */
 static void remember_win(const struct mc_op *op)
 {
-    char record[MC_META_WIN_MAX];
-
-    if ((op->flags & MC_OP_TRACK) == 0 || op->client == NULL)
-        return;
-    mc_remember_miss(op);
-    misses_record(mc_client_plan(op->client)->misses->misses, mc_meta_win(mc_op_wire(op), record),
-                  worker_now(op->plane->worker));
+    mc_remember_miss(op, MC_MISS_READ);
+    mc_remember_miss(op, MC_MISS_WIN);
 }
 
 /* -- mg ---------------------------------------------------------------------------------------- */
@@ -162,7 +149,7 @@ static enum mc_pair pair_get(struct mc_connection *connection, struct mc_op *op,
             remember_win(op);
     } else if (reply->code == MC_META_EN) {
         count_get(op, false);
-        mc_remember_miss(op);
+        mc_remember_miss(op, MC_MISS_READ);
     }
     if (!is_quiet(op, &echo, reply->code))
         pass(connection, op, reply, slice_of(NULL, 0));
@@ -178,7 +165,7 @@ void mc_meta_fail_get(struct mc_op *op)
 
     if (op->flags & MC_OP_FAILED) {
         mc_op_set_reply(op, SLICE("SERVER_ERROR a memcached server did not answer\r\n"));
-        op->flags &= (uint32_t)~(unsigned)MC_OP_FAILED; /* said here, and no END will come */
+        op->flags &= (uint32_t) ~(unsigned)MC_OP_FAILED; /* said here, and no END will come */
     } else if (!echo.quiet) {
         mc_op_set_reply(op, slice_of(head, mc_meta_miss_write(&echo, head)));
     }

@@ -1,6 +1,7 @@
 #include "crossfade/relay/mc_observe.h"
 
 #include "crossfade/base/hash.h"
+#include "crossfade/relay/mc_coherence.h"
 
 #define TICKS_PER_SECOND 10u
 _Static_assert(WORKER_TICK *TICKS_PER_SECOND == SECONDS(1), "so often is mc_observe_tick called");
@@ -79,16 +80,6 @@ void mc_observe_read(struct mc_client *client, struct slice key)
     look_at(client, &seen);
 }
 
-static bool answers_miss(const struct mc_client *client, const struct key_place *place,
-                         struct slice key)
-{
-    char wire[KEY_MAX];
-
-    keyspace_compose(place, key, wire);
-    return misses_knows(mc_client_plan(client)->misses->misses, slice_of(wire, place->wire_len),
-                        worker_now(client->plane->worker));
-}
-
 static enum family_event event_of(enum mc_verb verb)
 {
     switch (verb) {
@@ -122,12 +113,11 @@ static uint32_t expiry_of(int64_t exptime)
     return exptime < 0 ? 0 : exptime > UINT32_MAX ? UINT32_MAX : (uint32_t)exptime;
 }
 
-void mc_observe_write(struct mc_client *client, const struct key_place *place, struct slice key,
-                      const struct mc_written *written)
+void mc_observe_write(struct mc_client *client, struct slice key, const struct mc_written *written)
 {
     struct family_seen seen = { .key = key, .event = event_of(written->verb) };
 
-    if (seen.event == FAMILY_WRITE && answers_miss(client, place, key))
+    if (seen.event == FAMILY_WRITE && mc_miss_knows(client, key))
         seen.event = FAMILY_FILL;
     /* What is put before or behind a value says nothing about it. */
     if (mc_verb_is_storage(written->verb) && written->verb != MC_APPEND &&

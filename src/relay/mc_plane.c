@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_plane.h"
 
+#include "crossfade/base/log.h"
 #include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_strangers.h"
@@ -10,6 +11,7 @@
 
 #define CLIENT_PAGE (64u * 1024u)
 #define OP_PAGE (64u * 1024u)
+#define MISSES_LOG_INTERVAL SECONDS(60)
 /* To servers, opened unasked in one turn. */
 #define WARM_CONNECTIONS 64u
 
@@ -202,6 +204,9 @@ bool mc_plane_adopt(struct mc_plane *plane)
             return false;
     }
     plane->view = after;
+    if (after != NULL)
+        misses_set_window(plan->misses->misses, plan->config->cache.fill_window,
+                          worker_now(plane->worker));
     if (before != NULL && after != NULL)
         move_clients(plane, before, after);
     if (before != NULL)
@@ -249,6 +254,28 @@ void mc_plane_accept(struct mc_plane *plane, unsigned listener, int fd, const st
     (void)mc_client_create(plane, plane->view, listener, &stream, NULL);
 }
 
+/* One memory for all workers: one of them looks after it. */
+static void tick_misses(struct mc_plane *plane, uint64_t now)
+{
+    const struct worker *worker = plane->worker;
+    uint64_t lost;
+
+    if (plane->view == NULL || worker->index != 0)
+        return;
+    misses_tick(plane->view->pin->snapshot->plan->misses->misses, now);
+    if (now < plane->misses_again || !mc_view_config(plane->view)->has_epoch)
+        return;
+    lost = cells_sum(worker->telemetry->workers, 0, offsetof(struct worker_cell, misses.lost));
+    if (lost == plane->misses_lost)
+        return;
+    log_warn("%llu misses were forgotten too early, and sets that answer them are not kept; "
+             "cache.recent_misses (%u) is too small for so many that nothing is set for",
+             (unsigned long long)(lost - plane->misses_lost),
+             misses_entries(plane->view->pin->snapshot->plan->misses->misses));
+    plane->misses_lost = lost;
+    plane->misses_again = now + MISSES_LOG_INTERVAL;
+}
+
 void mc_plane_tick(struct mc_plane *plane, uint64_t now)
 {
     struct mc_server *server = LIST_FIRST(&plane->servers);
@@ -269,6 +296,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
         mc_client_close(client, "idle for too long");
     greetings_tick(&plane->greetings, now);
     mc_observe_tick(plane);
+    tick_misses(plane, now);
     mc_login_tick(plane, now);
     slab_trim(&plane->clients);
     slab_trim(&plane->ops);

@@ -77,8 +77,7 @@ static bool beginning_of(struct mc_client *client, const struct mc_request *requ
     return false;
 }
 
-static void observe(struct mc_client *client, const struct mc_request *request,
-                    const struct key_place *place, struct slice value)
+static void observe(struct mc_client *client, const struct mc_request *request, struct slice value)
 {
     struct slice bytes = input_bytes(&client->input);
     struct mc_written written = { .verb = request->verb,
@@ -90,7 +89,7 @@ static void observe(struct mc_client *client, const struct mc_request *request,
         written.value = slice_of(value.data, value.len - 2);
     else if (mc_verb_is_storage(request->verb))
         written.value = slice_of(bytes.data + request->line_len, bytes.len - request->line_len);
-    mc_observe_write(client, place, request->keys, &written);
+    mc_observe_write(client, request->keys, &written);
 }
 
 static void make_delete(struct mc_request *request)
@@ -157,7 +156,7 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
                    ? MC_FORWARD_OK
                    : MC_FORWARD_NO_MEMORY;
     if (mc_observe_due(client->plane))
-        observe(client, original, &place, value);
+        observe(client, original, value);
     if (too_large)
         make_delete(&request);
     server =

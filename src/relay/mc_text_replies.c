@@ -47,7 +47,7 @@ static void miss(struct mc_connection *connection)
     counter_add(&op->cell->misses, 1);
     if (op->verb >= MC_GAT)
         counter_add(&op->cell->touch_misses, 1);
-    mc_remember_miss(op);
+    mc_remember_miss(op, MC_MISS_READ);
     mc_op_part_done(op, slice_of(NULL, 0));
 }
 

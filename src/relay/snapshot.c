@@ -1,5 +1,6 @@
 #include "crossfade/relay/snapshot.h"
 
+#include "crossfade/base/clock.h"
 #include "crossfade/base/log.h"
 
 #include <stdio.h>
@@ -14,27 +15,48 @@ static void misses_box_unref(struct misses_box *box)
     free(box);
 }
 
-/* The memory of misses outlives a reload: a fill under way must still find its miss. */
+/*
+ * The memory of misses outlives a reload: a fill under way must still find its miss. For the same
+ * reason its size stays as it is until a restart.
+ */
 static struct misses_box *misses_box_for(const struct config *config, const struct plan *previous)
 {
     struct misses_box *box = previous != NULL ? previous->misses : NULL;
-    struct misses *fresh = misses_create(config->cache.recent_misses);
+    uint64_t now = clock_now();
 
-    if (fresh == NULL)
-        return NULL;
-    if (box != NULL && misses_entries(box->misses) == misses_entries(fresh)) {
-        misses_destroy(fresh);
+    if (box != NULL) {
         atomic_fetch_add(&box->refs, 1);
         return box;
     }
     box = malloc(sizeof(*box));
-    if (box == NULL) {
-        misses_destroy(fresh);
+    if (box == NULL)
+        return NULL;
+    atomic_init(&box->refs, 1);
+    /* Before the start state_dir may be somebody else's: plan_keep_misses. */
+    box->misses = previous != NULL
+                      ? misses_open(previous->config->process.state_dir,
+                                    config->cache.recent_misses, config->cache.fill_window, now)
+                      : misses_create(config->cache.recent_misses, config->cache.fill_window, now);
+    if (box->misses == NULL) {
+        free(box);
         return NULL;
     }
-    atomic_init(&box->refs, 1);
-    box->misses = fresh;
     return box;
+}
+
+bool plan_keep_misses(struct plan *plan, const char *folder)
+{
+    const struct config_cache *cache = &plan->config->cache;
+    struct misses *kept;
+
+    if (plan->misses == NULL)
+        return true;
+    kept = misses_open(folder, cache->recent_misses, cache->fill_window, clock_now());
+    if (kept == NULL)
+        return false;
+    misses_destroy(plan->misses->misses);
+    plan->misses->misses = kept;
+    return true;
 }
 
 const struct addresses *plan_addresses(const struct plan *plan, const char *name)

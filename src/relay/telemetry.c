@@ -8,6 +8,10 @@
     {                                                                                              \
 #field, text, METRIC_COUNTER, offsetof(struct block, field)                                \
     }
+#define COUNTER_OF(block, name, field, text)                                                       \
+    {                                                                                              \
+        name, text, METRIC_COUNTER, offsetof(struct block, field)                                  \
+    }
 #define GAUGE(block, field, text)                                                                  \
     {                                                                                              \
 #field, text, METRIC_GAUGE, offsetof(struct block, field)                                  \
@@ -145,6 +149,15 @@ const struct metric worker_metrics[] = {
     COUNTER(worker_cell, web_refused, "Web clients turned away at the connection limit."),
     COUNTER(worker_cell, web_bad_requests, "Web requests refused before an arm was chosen."),
     GAUGE(worker_cell, snapshot_generation, "The snapshot that the worker serves."),
+    COUNTER_OF(worker_cell, "misses_recorded", misses.recorded, "Misses that were remembered."),
+    COUNTER_OF(worker_cell, "misses_fills", misses.fills, "Sets that answered a remembered miss."),
+    COUNTER_OF(worker_cell, "misses_none", misses.none, "Sets of which no miss was remembered."),
+    COUNTER_OF(worker_cell, "misses_mixed", misses.mixed,
+               "Sets not kept because misses from before and after a change were remembered."),
+    COUNTER_OF(worker_cell, "misses_doubt", misses.doubt,
+               "Sets not kept because the memory of misses could not tell what they were."),
+    COUNTER_OF(worker_cell, "misses_lost", misses.lost,
+               "Misses that were forgotten too early; cache.recent_misses is too small."),
     END,
 };
 

@@ -17,12 +17,14 @@ static void ask_nobody(struct worker *worker)
 bool worker_init(struct worker *worker, unsigned index, struct telemetry *telemetry)
 {
     int cell = cells_index(telemetry->workers, "worker");
+    uint64_t start;
 
     *worker = (struct worker){ .index = index, .telemetry = telemetry, .ask_main = ask_nobody };
     STAILQ_INIT(&worker->tasks);
     STAILQ_INIT(&worker->graves);
-    if (cell < 0)
+    if (cell < 0 || !token_start(&start))
         return false;
+    token_source_init(&worker->tokens, start, index);
     worker->cell = cells_get(telemetry->workers, (unsigned)cell, index);
     worker->base = loop_create();
     worker->flushes = calloc(1, sizeof(*worker->flushes));

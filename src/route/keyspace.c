@@ -1,5 +1,6 @@
 #include "crossfade/route/keyspace.h"
 
+#include "crossfade/base/hash.h"
 #include "crossfade/route/digest.h"
 #include "crossfade/route/rules.h"
 
@@ -11,9 +12,14 @@
 #define DIGEST_FORM (1u + BASE64URL_LENGTH(DIGEST_SIZE))
 #define GENERATION_DIGITS 20u
 
+static const struct slice epoch_mark = SLICE_INIT("cf~");
+static const struct slice epoch_prefix = SLICE_INIT("cf~:e:");
+
 struct arm {
-    struct slice prefix; /* owned */
-    size_t name_len;     /* of the namespace, which the prefix begins with */
+    struct slice prefix; /* owned, as is this: */
+    struct slice epoch_prefix;
+    size_t name_len; /* of the namespace, which the prefix begins with */
+    uint64_t salt;   /* of the namespace */
     unsigned *others;
     size_t other_count;
 };
@@ -32,6 +38,7 @@ struct keyspace {
     struct rules *rules;          /* NULL: there are none, and no walk */
     struct treatment *treatments; /* [0] the defaults, [1 + i] rule i */
     bool refuse_long;
+    int bystander; /* the arm with the empty namespace, or -1 */
     enum config_reserved_keys reserved_keys;
 };
 
@@ -39,33 +46,47 @@ struct keyspace {
 
 /*
  * A prefix holds no '.' before the one behind the namespace and no ':' before its last byte, so
- * none of two different prefixes is the beginning of the other.
+ * none of two different prefixes is the beginning of the other. One of epoch mode begins with `~`
+ * in third place, where no namespace has it, and an epoch item's has no '.'.
  */
-static bool make_prefix(struct arm *arm, const char *namespace, uint64_t generation)
+static bool write_prefix(struct slice *prefix, struct slice mark, const char *namespace,
+                         uint64_t generation)
 {
     char digits[GENERATION_DIGITS + 1];
     size_t digit_count = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, generation);
     size_t name_len = strlen(namespace);
-    size_t len = name_len + 1 + digit_count + 1;
+    size_t len = mark.len + name_len + 1 + digit_count + 1;
     size_t padding = (3 - len % 3) % 3;
     char *text;
+    char *at;
 
-    if (name_len == 0)
-        return true;
     len += padding;
     /* The longest replaced key must fit; the configuration's limit on names is far below that. */
     ensure(len + DIGEST_FORM <= KEY_MAX);
     text = malloc(len);
     if (text == NULL)
         return false;
-    memcpy(text, namespace, name_len);
-    text[name_len] = '.';
-    memset(text + name_len + 1, '0', padding);
-    memcpy(text + name_len + 1 + padding, digits, digit_count);
+    at = text;
+    if (mark.len > 0)
+        memcpy(at, mark.data, mark.len);
+    at += mark.len;
+    memcpy(at, namespace, name_len);
+    at += name_len;
+    *at++ = '.';
+    memset(at, '0', padding);
+    memcpy(at + padding, digits, digit_count);
     text[len - 1] = ':';
-    arm->prefix = slice_of(text, len);
-    arm->name_len = name_len;
+    *prefix = slice_of(text, len);
     return true;
+}
+
+static bool make_prefixes(struct arm *arm, const char *namespace, uint64_t generation)
+{
+    arm->name_len = strlen(namespace);
+    arm->salt = hash_bytes(0, namespace, arm->name_len);
+    return (arm->name_len == 0 ||
+            write_prefix(&arm->prefix, slice_of(NULL, 0), namespace, generation)) &&
+           write_prefix(&arm->epoch_prefix, epoch_mark, namespace, generation);
 }
 
 /* The arms whose copies are not at this arm's places; of several with one prefix the first. */
@@ -121,8 +142,12 @@ struct keyspace *keyspace_create(const struct config *config, const uint64_t *ge
     keyspace->arm_count = config->arm_count;
     keyspace->arms = calloc(config->arm_count, sizeof(*keyspace->arms));
     ok = keyspace->arms != NULL && make_treatments(keyspace, &config->cache);
-    for (size_t i = 0; ok && i < config->arm_count; i++)
-        ok = make_prefix(&keyspace->arms[i], config->arms[i].namespace, generations[i]);
+    keyspace->bystander = -1;
+    for (size_t i = 0; ok && i < config->arm_count; i++) {
+        ok = make_prefixes(&keyspace->arms[i], config->arms[i].namespace, generations[i]);
+        if (keyspace->arms[i].name_len == 0)
+            keyspace->bystander = (int)i;
+    }
     for (size_t i = 0; ok && i < config->arm_count; i++)
         ok = find_others(keyspace, i);
     if (!ok) {
@@ -136,6 +161,7 @@ void keyspace_destroy(struct keyspace *keyspace)
 {
     for (size_t i = 0; keyspace->arms != NULL && i < keyspace->arm_count; i++) {
         free((char *)(uintptr_t)keyspace->arms[i].prefix.data);
+        free((char *)(uintptr_t)keyspace->arms[i].epoch_prefix.data);
         free(keyspace->arms[i].others);
     }
     free(keyspace->arms);
@@ -212,27 +238,20 @@ static bool is_beyond_base64(const struct key_place *place, struct slice key)
            !keyspace_is_text(key);
 }
 
-enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, struct slice key,
-                                struct key_place *place)
+/* Where the key lies behind that prefix. */
+static enum key_verdict fit(const struct keyspace *keyspace, struct slice prefix, struct slice key,
+                            struct key_place *place)
 {
-    int rule = keyspace->rules != NULL ? rules_match(keyspace->rules, key) : -1;
-    const struct treatment *treatment = &keyspace->treatments[rule + 1];
-
-    ensure(arm < keyspace->arm_count);
-    place->prefix =
-        treatment->scope == SCOPE_SHARED ? slice_of(NULL, 0) : keyspace->arms[arm].prefix;
-    place->wire_len = place->prefix.len + key.len;
+    place->prefix = prefix;
+    place->wire_len = prefix.len + key.len;
     place->hashed = false;
-    place->scope = treatment->scope;
-    place->coherence = treatment->coherence;
-    place->writes = treatment->writes;
-    place->guard = treatment->guard;
-    place->rule = rule;
     if (key.len > KEY_MAX)
         return KEY_TOO_LONG;
     if (key.data[0] == LOOKUP_PREFIX[0] && slice_starts(key, SLICE(LOOKUP_PREFIX)))
         return KEY_LOOKUP;
-    if (place->prefix.len == 0 && is_reserved(keyspace, key)) {
+    if (prefix.len == 0 && key.data[0] == epoch_mark.data[0] && slice_starts(key, epoch_mark)) {
+        /* Always: a refusal would break a get of many keys over one that is odd, not wrong. */
+    } else if (prefix.len == 0 && is_reserved(keyspace, key)) {
         if (keyspace->reserved_keys == RESERVED_KEYS_REFUSE)
             return KEY_RESERVED;
     } else if (place->wire_len > KEY_MAX || is_beyond_base64(place, key)) {
@@ -242,8 +261,58 @@ enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, s
         return KEY_OK;
     }
     place->hashed = true;
-    place->wire_len = place->prefix.len + DIGEST_FORM;
+    place->wire_len = prefix.len + DIGEST_FORM;
     return KEY_OK;
+}
+
+static struct slice prefix_of(const struct keyspace *keyspace, unsigned arm,
+                              const struct treatment *treatment)
+{
+    if (treatment->scope == SCOPE_SHARED)
+        return slice_of(NULL, 0);
+    return treatment->coherence == COHERENCE_EPOCH ? keyspace->arms[arm].epoch_prefix
+                                                   : keyspace->arms[arm].prefix;
+}
+
+enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, struct slice key,
+                                struct key_place *place)
+{
+    int rule = keyspace->rules != NULL ? rules_match(keyspace->rules, key) : -1;
+    const struct treatment *treatment = &keyspace->treatments[rule + 1];
+
+    ensure(arm < keyspace->arm_count);
+    place->scope = treatment->scope;
+    place->coherence = treatment->coherence;
+    place->writes = treatment->writes;
+    place->guard = treatment->guard;
+    place->rule = rule;
+    return fit(keyspace, prefix_of(keyspace, arm, treatment), key, place);
+}
+
+/* Of a key of ours beside the client's own. */
+static void describe_own(struct key_place *place, enum config_coherence coherence)
+{
+    *place = (struct key_place){
+        .scope = SCOPE_ISOLATED, .coherence = coherence, .writes = WRITES_AUTO, .rule = -1
+    };
+}
+
+void keyspace_epoch(const struct keyspace *keyspace, struct slice key, struct key_place *place)
+{
+    (void)keyspace;
+    describe_own(place, COHERENCE_EPOCH);
+    place->prefix = epoch_prefix;
+    place->hashed =
+        epoch_prefix.len + key.len > KEY_MAX || is_digest_form(key) || !keyspace_is_text(key);
+    place->wire_len = epoch_prefix.len + (place->hashed ? DIGEST_FORM : key.len);
+}
+
+bool keyspace_bystander(const struct keyspace *keyspace, struct slice key, struct key_place *place)
+{
+    if (keyspace->bystander < 0)
+        return false;
+    describe_own(place, COHERENCE_NONE);
+    return fit(keyspace, slice_of(NULL, 0), key, place) == KEY_OK;
 }
 
 void keyspace_compose(const struct key_place *place, struct slice key, char *out)
@@ -269,6 +338,18 @@ struct slice keyspace_prefix(const struct keyspace *keyspace, unsigned arm)
 {
     ensure(arm < keyspace->arm_count);
     return keyspace->arms[arm].prefix;
+}
+
+struct slice keyspace_epoch_prefix(const struct keyspace *keyspace, unsigned arm)
+{
+    ensure(arm < keyspace->arm_count);
+    return keyspace->arms[arm].epoch_prefix;
+}
+
+uint64_t keyspace_salt(const struct keyspace *keyspace, unsigned arm)
+{
+    ensure(arm < keyspace->arm_count);
+    return keyspace->arms[arm].salt;
 }
 
 size_t keyspace_others(const struct keyspace *keyspace, unsigned arm, const unsigned **others)

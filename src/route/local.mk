@@ -18,8 +18,11 @@ libroute_a_SOURCES = \
     src/route/identity.c \
     src/route/keyspace.c \
     src/route/misses.c \
+    src/route/misses.h \
+    src/route/misses_file.c \
     src/route/placement.c \
     src/route/rules.c \
     src/route/suggest.c \
+    src/route/token.c \
     src/route/value_format.c \
     src/route/verifier.c

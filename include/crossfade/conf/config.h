@@ -146,6 +146,8 @@ struct config_cache {
     enum config_long_keys long_keys;
     enum config_reserved_keys reserved_keys;
     enum config_coherence coherence;
+    bool has_epoch; /* some keys have coherence: epoch */
+    uint64_t fill_window;
     enum config_flush flush_all;
     unsigned recent_misses;
     unsigned observe; /* commands a second of each worker that are looked at; 0: none */

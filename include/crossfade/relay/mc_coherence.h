@@ -20,7 +20,8 @@
 struct mc_connection;
 struct mc_server;
 
-/* Are there other namespaces that hold copies of this key and follow its invalidations? */
+/* Are there other namespaces that hold copies of this key and are told of its invalidations? Only
+ * in fan-out mode: in epoch mode (relay/mc_epoch.h) nobody has to be told. */
 bool mc_has_others(const struct mc_client *client, const struct key_place *place);
 
 /* Are misses of this key to be remembered (MC_OP_TRACK)? For the sets that answer them: whether
@@ -28,12 +29,11 @@ bool mc_has_others(const struct mc_client *client, const struct key_place *place
 bool mc_tracks_misses(const struct mc_client *client, const struct key_place *place);
 
 /*
- * Does this write invalidate the other arms? `verb`: what it does, MC_SET .. MC_TOUCH. `wire`: the
- * key as the server has it. Asked once for each command: a set takes the miss that it answers out
- * of the memory.
+ * Does this write invalidate the other arms? `verb`: what it does, MC_SET .. MC_TOUCH. `key`: the
+ * client's. Asked once for each command: a set takes the miss that it answers out of the memory.
  */
 bool mc_is_mutation(struct mc_client *client, const struct key_place *place, enum mc_verb verb,
-                    struct slice wire);
+                    struct slice key);
 
 /*
  * The mutation that `op` stands for is composed on `connection`: if it is one, its companions
@@ -58,8 +58,27 @@ bool mc_is_guarded(struct mc_client *client, const struct key_place *place, enum
                    uint32_t flags, struct slice value);
 #define MC_GUARDED "this pickle cannot be read by every version that shares the key"
 
-/* A miss of `op` is to be remembered if it is tracked. */
-void mc_remember_miss(const struct mc_op *op);
+/*
+ * The memory of misses (route/misses.h). By the client's arm and the key as the client names it, so
+ * that a miss is known whatever generation its fill is for.
+ */
+enum mc_miss_kind {
+    MC_MISS_READ,
+    MC_MISS_WIN /* meta: what a cas may answer, too */
+};
+/* token: NULL in fan-out mode; all zero: not known. */
+void mc_miss_record(const struct mc_client *client, enum mc_miss_kind kind, struct slice key,
+                    const struct token *token);
+/* Epoch mode: what a set of the key is. */
+enum miss_verdict mc_miss_take(const struct mc_client *client, enum mc_miss_kind kind,
+                               struct slice key, struct token *token) MUST_CHECK;
+/* Fan-out mode: does the set answer a recent miss? */
+bool mc_miss_take_recent(const struct mc_client *client, enum mc_miss_kind kind,
+                         struct slice key) MUST_CHECK;
+/* Is a miss of it remembered? For what is learnt from the traffic. */
+bool mc_miss_knows(const struct mc_client *client, struct slice key);
+/* A miss of `op` is to be remembered if it is tracked: in epoch mode with the operation's token. */
+void mc_remember_miss(const struct mc_op *op, enum mc_miss_kind kind);
 
 /* A command of that kind was taken from a client. */
 void mc_count_command(struct mc_arm_cell *cell, enum mc_verb verb);

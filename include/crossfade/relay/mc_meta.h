@@ -64,9 +64,6 @@ enum mc_pair mc_meta_pair(struct mc_connection *connection, struct mc_op *op,
                           struct mc_pairing *pairing);
 /* As mc_dialect.fail_get, for an mg. */
 void mc_meta_fail_get(struct mc_op *op);
-/* Writes the record under which a win (W) of this key is remembered, to out[MC_META_WIN_MAX]. */
-#define MC_META_WIN_MAX (KEY_MAX + 2u)
-struct slice mc_meta_win(struct slice wire, char *out);
 
 /* relay/mc_meta_probe.c: MC_META_ASKED: the client waits for the answer. */
 enum mc_meta_state mc_meta_ask(struct mc_client *client, struct mc_connection *connection);

@@ -31,8 +31,7 @@ static inline bool mc_observe_due(struct mc_plane *plane)
 }
 
 void mc_observe_read(struct mc_client *client, struct slice key);
-void mc_observe_write(struct mc_client *client, const struct key_place *place, struct slice key,
-                      const struct mc_written *written);
+void mc_observe_write(struct mc_client *client, struct slice key, const struct mc_written *written);
 
 /* Every tick, and when there is a new configuration. */
 void mc_observe_tick(struct mc_plane *plane);

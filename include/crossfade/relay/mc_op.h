@@ -97,6 +97,14 @@ static inline struct slice mc_op_wire(const struct mc_op *op)
     return slice_of(op->wire, op->wire_len);
 }
 
+/* The key as the client names it. */
+static inline struct slice mc_op_key(const struct mc_op *op)
+{
+    return op->original != NULL
+               ? slice_of(op->original->data, op->original->used)
+               : slice_of(op->wire + op->prefix_len, (size_t)op->wire_len - op->prefix_len);
+}
+
 /* Keeps the client's own key, which its reply has to show, if the wire key is a digest of it. False
  * without memory. */
 bool mc_op_keep_key(struct mc_op *op, const struct key_place *place, struct slice key) MUST_CHECK;

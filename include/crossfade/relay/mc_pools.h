@@ -30,6 +30,8 @@ struct mc_plane {
     uint64_t log_again;                /* lines about them: when the next may be written... */
     unsigned logged;
     unsigned log_left_out;          /* ...and how many were not */
+    uint64_t misses_lost;           /* of all workers, that were told in the log (worker 0)... */
+    uint64_t misses_again;          /* ...and when the next may be */
     LIST_HEAD(, mc_server) servers; /* named by a view, or still owing replies */
     struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
     uint64_t command;               /* one more with each that is taken from a client */

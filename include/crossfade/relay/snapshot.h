@@ -63,13 +63,16 @@ struct snapshot {
 
 /*
  * Takes over `config` (freed on failure too). generations: one for each of its arms. Resolves
- * names, makes cells. `previous` may be NULL; what goes on of it: the memory of misses if its size
- * is the same, the addresses of the names that it knows, and which servers are drained. NULL with a
- * sentence in error[].
+ * names, makes cells. `previous` may be NULL; what goes on of it: the memory of misses, the
+ * addresses of the names that it knows, and which servers are drained. NULL with a sentence in
+ * error[].
  */
 struct plan *plan_create(struct config *config, const uint64_t *generations,
                          const struct plan *previous, struct telemetry *telemetry, char *error,
                          size_t error_size);
+/* At the start, before a worker has the plan: the memory of misses is the one that is kept in that
+ * folder. False without memory. */
+bool plan_keep_misses(struct plan *plan, const char *folder) MUST_CHECK;
 /*
  * A copy with these generations of the arms' namespaces, whose servers and backends may be changed
  * before it is published. NULL without memory.

@@ -8,6 +8,7 @@
 #include "crossfade/base/counter.h"
 #include "crossfade/base/histogram.h"
 #include "crossfade/base/note.h"
+#include "crossfade/route/misses.h"
 
 /* How a worker fares with a server or backend; for `show`, and not in the tables. */
 struct reach {
@@ -152,6 +153,7 @@ struct worker_cell {
     counter web_refused;      /* over the connection limit, or no descriptors */
     counter web_bad_requests; /* 400, 408, 413, 414, 431 and the like, before an arm was chosen */
     counter snapshot_generation; /* gauge: the snapshot that this worker serves */
+    struct misses_counts misses;
 };
 extern const struct metric worker_metrics[];
 

@@ -15,6 +15,7 @@
 #include "crossfade/net/address.h"
 #include "crossfade/relay/snapshot.h"
 #include "crossfade/relay/telemetry.h"
+#include "crossfade/route/token.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -47,6 +48,7 @@ struct worker {
     struct telemetry *telemetry;
     struct worker_cell *cell;
     struct snapshot_pin *current;
+    struct token_source tokens;
     struct mc_flush_queue *flushes;           /* wishes for the main thread, and its verdicts */
     void (*ask_main)(struct worker *worker);  /* wakes it; set by the owner of the thread */
     int ask_fd;                               /* for that */
@@ -62,7 +64,7 @@ struct worker {
     STAILQ_HEAD(, turn_task) graves;
 };
 
-/* False with errno. The base is made here; buffers too. */
+/* False with errno. The base is made here; buffers and the source of tokens too. */
 bool worker_init(struct worker *worker, unsigned index, struct telemetry *telemetry) MUST_CHECK;
 /* The planes must be destroyed before. */
 void worker_deinit(struct worker *worker);

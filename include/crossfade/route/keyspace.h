@@ -16,6 +16,15 @@
  * it passes 250 characters in base64 with its prefix and does not without: in every protocol, so
  * that they all name one entry.
  *
+ * In epoch mode (doc/coherence.md) an arm's values have another prefix, which the arm with the
+ * empty namespace has too: what is stored behind it is no client's value as it is, and no host that
+ * does not know of that may read it. Beside them each key has one epoch item, the same for all
+ * arms:
+ *
+ *     cf~<namespace>.<generation>:<key>     a value       cf~:e:<key>     the epoch item
+ *
+ * An unprefixed key that begins with "cf~" is always replaced by its digest.
+ *
  * Keys under LOOKUP_PREFIX are no entries at all: the daemon answers them itself
  * (relay/mc_lookup.h).
  */
@@ -63,18 +72,37 @@ void keyspace_destroy(struct keyspace *keyspace);
 enum key_verdict keyspace_place(const struct keyspace *keyspace, unsigned arm, struct slice key,
                                 struct key_place *place) MUST_CHECK;
 
+/*
+ * The place of the key's epoch item. Its wire key can always stand in a text line: a key that
+ * cannot, is too long behind the prefix or has the digest form is replaced by its digest.
+ */
+void keyspace_epoch(const struct keyspace *keyspace, struct slice key, struct key_place *place);
+
+/*
+ * The key without a prefix, as hosts that do not run Crossfade have it beside the arm with the
+ * empty namespace. False: no arm has that, or there is no such key.
+ */
+bool keyspace_bystander(const struct keyspace *keyspace, struct slice key,
+                        struct key_place *place) MUST_CHECK;
+
 /* May the key stand in a text line as it is? */
 bool keyspace_is_text(struct slice key);
 
 /* Writes the wire key, place->wire_len bytes, to out. */
 void keyspace_compose(const struct key_place *place, struct slice key, char *out);
 
-/* The prefix of an arm ("" for the empty namespace). */
+/* The prefix of an arm ("" for the empty namespace); the other one is of values in epoch mode. */
 struct slice keyspace_prefix(const struct keyspace *keyspace, unsigned arm);
+struct slice keyspace_epoch_prefix(const struct keyspace *keyspace, unsigned arm);
+
+/* Of the arm's namespace, the same in every generation, configuration and process: keeps the arms
+ * apart in the memory of misses (route/misses.h). */
+uint64_t keyspace_salt(const struct keyspace *keyspace, unsigned arm);
 
 /*
- * The other arms whose copies an invalidation by `arm` has to reach: those with another namespace,
- * each namespace once. Returns how many; *others lives as long as the keyspace.
+ * The other arms whose copies an invalidation by `arm` has to reach under coherence: fanout: those
+ * with another namespace, each namespace once. Returns how many; *others lives as long as the
+ * keyspace.
  */
 size_t keyspace_others(const struct keyspace *keyspace, unsigned arm, const unsigned **others);
 

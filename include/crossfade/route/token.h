@@ -2,11 +2,12 @@
  * Tokens of epoch mode, and the two forms in which they are stored (doc/coherence.md).
  *
  *   an epoch item's value   | token 16 | when it was written, seconds since 1970, 64 bit |
- *   a stamped value         | token 16 | expiry, seconds since 1970, 32 bit; 0: never | the
- * client's bytes
+ *   a stamped value         | token 16 | expiry 4 | the client's bytes
  *
- * Numbers are big-endian. A token is never made twice: 64 random bits of this start of the process,
- * the number of the worker and what that worker has counted. Nothing trusts a clock: the time in an
+ * The expiry is in seconds since 1970, 0: never. Numbers are big-endian.
+ *
+ * A token is never made twice: 64 random bits of this start of the worker,
+ * its number and what it has counted. Nothing trusts a clock: the time in an
  * epoch item is for people, and for what a journal that overflowed has lost (relay/mc_journal.h).
  */
 #ifndef CROSSFADE_ROUTE_TOKEN_H
@@ -42,11 +43,11 @@ static inline bool token_equal(const struct token *a, const struct token *b)
 
 /* One for each worker, used by no other thread. */
 struct token_source {
-    uint64_t start; /* the same for all workers of a process */
+    uint64_t start; /* random */
     uint64_t next;
 };
 
-/* The random bits of a process start. False: the system has none to give. */
+/* The random bits of a start. False: the system has none to give. */
 bool token_start(uint64_t *start) MUST_CHECK;
 /* worker: below 65536. */
 void token_source_init(struct token_source *source, uint64_t start, unsigned worker);

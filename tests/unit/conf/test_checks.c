@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CACHE_LINE "cache: { listen: [ { address: \"h:1\", arm: a } ], servers: [ \"h:2\" ] }\n"
 
@@ -23,9 +24,48 @@ Test(checks, arms_and_their_namespaces_are_apart)
         1, 31, "65 bytes long; at most 64");
     setenv("CROSSFADE_TEST", "x", 1);
     expect_fault("arms: [ { name: a, namespace: \"${CROSSFADE_TEST}\" } ]\n" CACHE_LINE, 1, 31,
-                 "needs coherence: epoch, which is not available in this version");
+                 "give cache.coherence: epoch, or write a fixed name");
     expect_fault("arms: [ { name: a, backends: [ \"h:5\", \"i:5\", \"H:5\" ] } ]\n" CACHE_LINE, 1,
                  46, "is H:5 again, which is arms[0].backends[0] already");
+}
+
+#define EPOCH_CACHE                                                                                \
+    "cache:\n"                                                                                     \
+    "  listen: [ { address: \"h:1\", arm: a } ]\n"                                                 \
+    "  servers: [ \"h:2\" ]\n"                                                                     \
+    "  coherence: epoch\n"
+
+Test(checks, a_namespace_of_each_release_wants_epochs_for_all_isolated_keys)
+{
+    struct config_faults faults;
+    struct config *config;
+    const char *text = "arms: [ { name: a, namespace: \"w-${CROSSFADE_TEST}\" } ]\n" EPOCH_CACHE
+                       "  keys: [ { match: \"l:*\", scope: shared }, { match: \"k\" } ]\n";
+
+    setenv("CROSSFADE_TEST", "x", 1);
+    config = config_load_text("t", text, strlen(text), &faults);
+    cr_assert_not_null(config, "%s", faults.faults[0].text);
+    config_faults_free(&faults);
+    cr_expect(config->cache.has_epoch);
+    cr_expect_eq(config->cache.rules[0].coherence, COHERENCE_NONE);
+    cr_expect_eq(config->cache.rules[1].coherence, COHERENCE_EPOCH);
+    cr_expect_eq(config->cache.fill_window, 30 * 1000000ull);
+    cr_expect_eq(config->cache.reserved_keys, RESERVED_KEYS_HASH, "older names are known no more");
+    config_free(config);
+    expect_fault("arms: [ { name: a, namespace: \"w-${CROSSFADE_TEST}\" } ]\n" EPOCH_CACHE
+                 "  keys: [ { match: k, coherence: fanout } ]\n",
+                 6, 34, "would miss entries of older releases");
+    expect_fault("arms: [ { name: a, namespace: \"w-${CROSSFADE_TEST}\" } ]\n" EPOCH_CACHE
+                 "  keys: [ { match: k, coherence: none } ]\n",
+                 6, 34, "or give all arms fixed names");
+    expect_fault("arms: [ { name: a } ]\n" EPOCH_CACHE "  fill_window: 999ms\n", 6, 16, "1s");
+    text = "arms: [ { name: a } ]\n" EPOCH_CACHE
+           "  reserved_keys: keep\n  keys: [ { match: k, coherence: fanout } ]\n";
+    config = config_load_text("t", text, strlen(text), &faults);
+    cr_assert_not_null(config, "%s", faults.faults[0].text);
+    config_faults_free(&faults);
+    cr_expect_eq(config->cache.reserved_keys, RESERVED_KEYS_KEEP);
+    config_free(config);
 }
 
 Test(checks, addresses_are_used_once)

@@ -367,9 +367,6 @@ Test(load, later_features_are_refused_by_name)
         const char *text;
         const char *part;
     } later[] = {
-        { "  coherence: epoch\n",
-          "\"epoch\" is not available in this version; use none or fanout" },
-        { "  keys: [ { match: a, coherence: epoch } ]\n", "\"epoch\" is not available" },
         { "web: { listen: [ { address: \"h:3\" } ], mode: tcp }\n", "\"tcp\" is not available" },
         { "web: { listen: [ { address: \"h:3\" } ], access_log: stdout }\n", "\"stdout\" is not" },
         { "web: { listen: [ { address: \"h:3\" } ], access_log: /a }\n",

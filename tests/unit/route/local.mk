@@ -11,6 +11,7 @@ tests_unit_test_route_SOURCES = \
     tests/unit/route/test_placement.c \
     tests/unit/route/test_rules.c \
     tests/unit/route/test_suggest.c \
+    tests/unit/route/test_token.c \
     tests/unit/route/test_value_format.c \
     tests/unit/route/test_verifier.c
 tests_unit_test_route_CFLAGS = $(UNIT_CFLAGS)

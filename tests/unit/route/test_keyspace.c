@@ -539,3 +539,153 @@ Test(keyspace, two_keys_never_name_one_entry, .timeout = 60)
         keyspace_destroy(keyspaces[i]);
     free(entries);
 }
+
+/* -- Epoch mode -------------------------------------------------------------------------------- */
+
+static const uint64_t several[ARMS] = { 7, 1, 12, 123, UINT64_MAX };
+
+static struct keyspace *make_epoch(enum config_reserved_keys reserved_keys)
+{
+    struct config config = make_config(2, LONG_KEYS_HASH);
+
+    config.cache.coherence = COHERENCE_EPOCH;
+    config.cache.reserved_keys = reserved_keys;
+    return keyspace_create(&config, several);
+}
+
+Test(keyspace, in_epoch_mode_every_arm_has_a_prefix_of_its_own)
+{
+    static const char *const prefixes[ARMS] = { "cf~.7:", "cf~py3.1:", "cf~p.012:", "cf~py.00123:",
+                                                "cf~web-4f2c1e_.18446744073709551615:" };
+    struct keyspace *keyspace = make_epoch(RESERVED_KEYS_KEEP);
+
+    for (unsigned arm = 0; arm < ARMS; arm++) {
+        struct wire wire = wire_of(keyspace, arm, SLICE("k"));
+        struct slice prefix = keyspace_epoch_prefix(keyspace, arm);
+
+        cr_assert_eq(wire.place.coherence, COHERENCE_EPOCH);
+        cr_assert_eq(prefix.len % 3, 0);
+        cr_assert(slice_equal(wire.place.prefix, prefix));
+        cr_assert(slice_starts(bytes_of(&wire), prefix));
+        cr_assert(slice_starts(prefix, slice_string(prefixes[arm])) || arm == 4, "%.*s",
+                  (int)prefix.len, prefix.data);
+        /* By another rule the same arm has the other one. */
+        wire = wire_of(keyspace, arm, SLICE("json:k"));
+        cr_assert_eq(wire.place.coherence, COHERENCE_NONE);
+        cr_assert(slice_equal(wire.place.prefix, keyspace_prefix(keyspace, arm)));
+        wire = wire_of(keyspace, arm, SLICE("lock:k"));
+        cr_assert(wire.place.prefix.len == 0 && wire.place.coherence == COHERENCE_NONE);
+        for (unsigned other = 0; other < ARMS; other++)
+            cr_assert(other == arm ||
+                      !slice_starts(keyspace_epoch_prefix(keyspace, other), prefix));
+        cr_assert(!slice_starts(SLICE("cf~:e:"), prefix));
+    }
+    keyspace_destroy(keyspace);
+}
+
+/* What a client names must not reach a value of epoch mode, nor an epoch item. */
+Test(keyspace, a_key_that_looks_like_one_of_epoch_mode_is_replaced_without_a_prefix)
+{
+    static const char *const keys[] = { "cf~", "cf~:e:k", "cf~.7:k", "cf~py3.1:k", "cf~x" };
+
+    for (int choice = RESERVED_KEYS_KEEP; choice <= RESERVED_KEYS_REFUSE; choice++) {
+        struct config config = make_config(0, LONG_KEYS_REFUSE);
+        struct keyspace *keyspace;
+
+        config.cache.reserved_keys = (enum config_reserved_keys)choice;
+        keyspace = keyspace_create(&config, ones);
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+            struct wire plain = wire_of(keyspace, 0, slice_string(keys[i]));
+            struct wire prefixed = wire_of(keyspace, 1, slice_string(keys[i]));
+
+            cr_assert(plain.verdict == KEY_OK && plain.place.hashed, "%s", keys[i]);
+            cr_assert(prefixed.verdict == KEY_OK && !prefixed.place.hashed, "%s", keys[i]);
+        }
+        cr_assert(!wire_of(keyspace, 0, SLICE("cf")).place.hashed);
+        cr_assert(!wire_of(keyspace, 0, SLICE("cf:~")).place.hashed);
+        keyspace_destroy(keyspace);
+    }
+}
+
+static struct wire epoch_of(const struct keyspace *keyspace, struct slice key)
+{
+    struct wire wire = { 0 };
+
+    keyspace_epoch(keyspace, key, &wire.place);
+    cr_assert_leq(wire.place.wire_len, KEY_MAX);
+    memset(wire.data, 0x7f, sizeof(wire.data));
+    keyspace_compose(&wire.place, key, wire.data);
+    cr_assert_eq(wire.data[wire.place.wire_len], 0x7f);
+    cr_assert(keyspace_is_text(bytes_of(&wire)));
+    return wire;
+}
+
+Test(keyspace, an_epoch_item_can_be_named_in_a_text_line_whatever_its_key)
+{
+    struct keyspace *keyspace = make_epoch(RESERVED_KEYS_REFUSE);
+    char digest[45];
+    char key[KEY_MAX];
+    struct wire wire = epoch_of(keyspace, SLICE("a:b"));
+
+    cr_assert(slice_equal(bytes_of(&wire), SLICE("cf~:e:a:b")));
+    wire = epoch_of(keyspace, SLICE("cf~:e:a"));
+    cr_assert(slice_equal(bytes_of(&wire), SLICE("cf~:e:cf~:e:a")));
+    wire = epoch_of(keyspace, SLICE("py3.1:a"));
+    cr_assert(slice_equal(bytes_of(&wire), SLICE("cf~:e:py3.1:a")));
+    memset(key, 'k', sizeof(key));
+    for (size_t len = 1; len <= KEY_MAX; len++) {
+        wire = epoch_of(keyspace, slice_of(key, len));
+        cr_assert_eq(wire.place.hashed, len > KEY_MAX - 6);
+        cr_assert_eq(wire.place.wire_len, len > KEY_MAX - 6 ? 50 : len + 6);
+    }
+    for (unsigned c = 0; c < 256; c++) {
+        key[1] = (char)c;
+        wire = epoch_of(keyspace, slice_of(key, 3));
+        cr_assert_eq(wire.place.hashed, c <= ' ' || c == 0x7f);
+    }
+    digest_of(SLICE("x"), digest);
+    wire = epoch_of(keyspace, slice_of(digest, 44));
+    cr_assert(wire.place.hashed);
+    cr_assert_neq(memcmp(wire.data + 6, digest, 44), 0);
+    keyspace_destroy(keyspace);
+}
+
+Test(keyspace, hosts_without_crossfade_have_the_key_as_it_is)
+{
+    struct keyspace *keyspace = make_epoch(RESERVED_KEYS_KEEP);
+    struct config config = make_config(0, LONG_KEYS_HASH);
+    struct key_place place;
+    char wire[KEY_MAX];
+
+    cr_assert(keyspace_bystander(keyspace, SLICE("a:b"), &place));
+    cr_assert(place.prefix.len == 0 && place.wire_len == 3 && !place.hashed);
+    cr_assert_eq(place.coherence, COHERENCE_NONE);
+    /* It must not name an arm's entry. */
+    cr_assert(keyspace_bystander(keyspace, SLICE("py3.1:a"), &place));
+    cr_assert(place.hashed);
+    keyspace_compose(&place, SLICE("py3.1:a"), wire);
+    cr_assert_eq(wire[0], '#');
+    keyspace_destroy(keyspace);
+    keyspace = make_epoch(RESERVED_KEYS_REFUSE);
+    cr_assert(!keyspace_bystander(keyspace, SLICE("py3.1:a"), &place), "there is no such key");
+    keyspace_destroy(keyspace);
+    arms[0].namespace = (char[]){ "x" };
+    keyspace = keyspace_create(&config, ones);
+    cr_assert(!keyspace_bystander(keyspace, SLICE("a"), &place));
+    keyspace_destroy(keyspace);
+}
+
+Test(keyspace, the_salt_is_the_namespaces_alone)
+{
+    struct config config = make_config(0, LONG_KEYS_HASH);
+    struct keyspace *a = keyspace_create(&config, ones);
+    struct keyspace *b = make_epoch(RESERVED_KEYS_KEEP);
+
+    for (unsigned i = 0; i < ARMS; i++) {
+        cr_assert_eq(keyspace_salt(a, i), keyspace_salt(b, i));
+        for (unsigned j = 0; j < i; j++)
+            cr_assert_neq(keyspace_salt(a, i), keyspace_salt(a, j));
+    }
+    keyspace_destroy(a);
+    keyspace_destroy(b);
+}
