@@ -158,11 +158,16 @@ static void add_general(const struct reply *reply)
 static void add_own(const struct reply *reply)
 {
     const struct config_arm *arm = mc_client_plan(reply->client)->arms[reply->client->arm].config;
+    const struct telemetry *telemetry = reply->client->plane->worker->telemetry;
 
     add(reply, "arm", "%.64s", arm->name);
     add(reply, "namespace", "%.64s", arm->namespace);
     for (const struct metric *metric = mc_arm_metrics; metric->name != NULL; metric++)
         add_number(reply, metric->name, sum(reply, metric->offset));
+    /* The memory of misses is one for the process. */
+    for (const struct metric *metric = worker_metrics; metric->name != NULL; metric++)
+        if (slice_starts(slice_string(metric->name), SLICE("misses_")))
+            add_number(reply, metric->name, cells_sum(telemetry->workers, 0, metric->offset));
 }
 
 static void add_settings(const struct reply *reply)
