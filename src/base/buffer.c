@@ -132,6 +132,19 @@ static void drop_first(struct buffer *buffer, struct buffer_pool *pool)
     slab_put(&pool->segments, segment);
 }
 
+size_t buffer_peek(const struct buffer *buffer, char *out, size_t len)
+{
+    const struct segment *segment;
+    size_t done = 0;
+
+    for (segment = buffer->first; segment != NULL && done < len; segment = segment->next) {
+        size_t part = segment->len < len - done ? segment->len : len - done;
+        memcpy(out + done, segment->at, part);
+        done += part;
+    }
+    return done;
+}
+
 void buffer_drop(struct buffer *buffer, struct buffer_pool *pool)
 {
     while (buffer->first != NULL)

@@ -39,6 +39,7 @@ librelay_a_SOURCES = \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_connection.c \
+    src/relay/mc_epoch.c \
     src/relay/mc_errand.c \
     src/relay/mc_flush.c \
     src/relay/mc_lookup.c \

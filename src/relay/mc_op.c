@@ -95,7 +95,7 @@ static void finish(struct mc_op *op)
         mc_client_advance(op->client);
 }
 
-static void part_over(struct mc_op *op)
+void mc_op_part_over(struct mc_op *op)
 {
     ensure(op->pending > 0);
     if (--op->pending == 0)
@@ -119,12 +119,12 @@ void mc_op_part_done(struct mc_op *op, struct slice line)
 
     if (primary != NULL) {
         mc_op_free(op);
-        part_over(primary);
+        mc_op_part_over(primary);
         return;
     }
     if (line.len > 0 && (op->flags & MC_OP_FAILED) == 0)
         mc_op_set_reply(op, line);
-    part_over(op);
+    mc_op_part_over(op);
 }
 
 /* The client hears of it, whatever else is still to come. */
@@ -188,14 +188,14 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
     if (primary != NULL) {
         mc_op_free(op);
         mc_op_untold(primary, reason);
-        part_over(primary);
+        mc_op_part_over(primary);
         return;
     }
     if (mc_verb_is_get(op->verb))
         fail_get(op);
     else
         fail_line(op, "", reason);
-    part_over(op);
+    mc_op_part_over(op);
 }
 
 void mc_op_fail_here(struct mc_op *op, const struct mc_server *server)

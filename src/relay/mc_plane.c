@@ -1,6 +1,7 @@
 #include "crossfade/relay/mc_plane.h"
 
 #include "crossfade/base/log.h"
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_strangers.h"
@@ -37,6 +38,7 @@ struct mc_plane *mc_plane_create(struct worker *worker)
     STAILQ_INIT(&plane->flushing);
     slab_init(&plane->clients, sizeof(struct mc_client), CLIENT_PAGE);
     slab_init(&plane->ops, sizeof(struct mc_op), OP_PAGE);
+    slab_init(&plane->epoch_parts, mc_epoch_part_size(), OP_PAGE);
     return plane;
 }
 
@@ -300,6 +302,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
     mc_login_tick(plane, now);
     slab_trim(&plane->clients);
     slab_trim(&plane->ops);
+    slab_trim(&plane->epoch_parts);
 }
 
 void mc_plane_drain(struct mc_plane *plane)
@@ -345,6 +348,7 @@ void mc_plane_destroy(struct mc_plane *plane)
     worker_end_turn(plane->worker); /* the graves give their memory back to the slabs */
     slab_deinit(&plane->clients);
     slab_deinit(&plane->ops);
+    slab_deinit(&plane->epoch_parts);
     free(plane->families);
     free(plane);
 }

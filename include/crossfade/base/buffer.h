@@ -108,6 +108,8 @@ static inline void buffer_init(struct buffer *buffer)
     buffer->len = 0;
 }
 void buffer_drop(struct buffer *buffer, struct buffer_pool *pool);
+/* Copies the first bytes, up to `len`; how many there are of them. */
+size_t buffer_peek(const struct buffer *buffer, char *out, size_t len);
 /* Drops all bytes. The buffer is empty and usable after it. */
 static inline void buffer_clear(struct buffer *buffer, struct buffer_pool *pool)
 {

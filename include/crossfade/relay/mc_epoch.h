@@ -47,21 +47,30 @@ enum mc_epoch_write {
     MC_EPOCH_DOUBT,  /* the same, and mc_epoch_invalidate */
     MC_EPOCH_CHANGE  /* writes: fill, and no miss is known: a change with verb MC_SET */
 };
-/* What a set of the key is; asked once for each, since it takes the miss that it answers. `wire`:
- * of the value. */
+/* What a set of the key is; asked once for each, since it takes the miss that it answers. *token:
+ * what the value is stamped with, and for a mutation or doubt what goes into the epoch item. */
 enum mc_epoch_write mc_epoch_judge_set(struct mc_client *client, const struct key_place *place,
-                                       struct slice wire, struct token *token);
+                                       struct slice key, struct token *token);
+
+/*
+ * A set that was MC_EPOCH_FILL, _REFUSE or _DOUBT came to nothing: its client may try again, and
+ * that must not be taken for a mutation. `token`: of a fill, else none.
+ */
+void mc_epoch_put_back(const struct mc_client *client, struct slice key, const struct token *token);
 
 /*
  * The new token goes into the epoch item, as a part of `op`, before what the caller composes next:
  * by `set` for EPOCH_CHANGED, by `replace` for EPOCH_DELETED. And where an arm has the empty
- * namespace, the unprefixed key is deleted. False: the connection has failed.
+ * namespace, the unprefixed key is deleted. What fails is told to the client (G5). The operation's
+ * own part is not over, and its client may be gone. Without memory the connection is closed.
  */
-bool mc_epoch_invalidate(struct mc_client *client, struct mc_connection *connection,
-                         struct mc_op *op, struct slice key, const struct token *token,
-                         enum epoch_kind kind) MUST_CHECK;
+void mc_epoch_invalidate(struct mc_connection *connection, struct mc_op *op, struct slice key,
+                         const struct token *token, enum epoch_kind kind);
 
-/* Seconds since 1970, good enough for stamps: one look at the clock per turn. */
-uint64_t mc_epoch_clock(const struct mc_plane *plane);
+/* Of an object of plane->epoch_parts. */
+size_t mc_epoch_part_size(void);
+
+/* Seconds since 1970, good enough for stamps. */
+uint64_t mc_epoch_clock(void);
 
 #endif

@@ -39,22 +39,23 @@ struct mc_plane;
 struct mc_server;
 
 enum mc_op_flag {
-    MC_OP_LAST = 1,       /* of a get: END goes out behind it */
-    MC_OP_BATCH_END = 2,  /* the server sends END behind it */
-    MC_OP_DONE = 4,       /* nothing more will come */
-    MC_OP_FAILED = 8,     /* because of a server */
-    MC_OP_TRACK = 16,     /* a miss of it is to be remembered */
-    MC_OP_STARTED = 32,   /* bytes of its reply have gone to the client's output */
-    MC_OP_TOO_LARGE = 64, /* the delete that goes with a set that is too large */
-    MC_OP_LOCAL = 128,    /* answered here: its reply is complete, no END or counters */
-    MC_OP_PROBE = 256,    /* our own `version` */
-    MC_OP_SILENT = 1024,  /* noreply: the client has asked for none */
-    MC_OP_WHOLE = 512,    /* its value goes out when all of it is here */
-    MC_OP_COUNTED = 4096, /* among the commands that wait for its server */
-    MC_OP_TELL = 8192,    /* when it is answered, the other namespaces are told */
-    MC_OP_QUIET = 2048,   /* binary: its client hears only what it could not expect */
-    MC_OP_EPOCH = 16384,  /* a read of epoch mode: the epoch item comes before the value */
-    MC_OP_SEEN = 32768,   /* the epoch item was there, its token is in `token` */
+    MC_OP_LAST = 1,         /* of a get: END goes out behind it */
+    MC_OP_BATCH_END = 2,    /* the server sends END behind it */
+    MC_OP_DONE = 4,         /* nothing more will come */
+    MC_OP_FAILED = 8,       /* because of a server */
+    MC_OP_TRACK = 16,       /* a miss of it is to be remembered */
+    MC_OP_STARTED = 32,     /* bytes of its reply have gone to the client's output */
+    MC_OP_TOO_LARGE = 64,   /* the delete that goes with a set that is too large */
+    MC_OP_LOCAL = 128,      /* answered here: its reply is complete, no END or counters */
+    MC_OP_PROBE = 256,      /* our own `version` */
+    MC_OP_SILENT = 1024,    /* noreply: the client has asked for none */
+    MC_OP_WHOLE = 512,      /* its value goes out when all of it is here */
+    MC_OP_COUNTED = 4096,   /* among the commands that wait for its server */
+    MC_OP_TELL = 8192,      /* when it is answered, the other namespaces are told */
+    MC_OP_QUIET = 2048,     /* binary: its client hears only what it could not expect */
+    MC_OP_EPOCH = 16384,    /* a read of epoch mode: the epoch item comes before the value */
+    MC_OP_SEEN = 32768,     /* the epoch item was there, its token is in `token` */
+    MC_OP_NO_EPOCH = 65536, /* what was there in its place is none */
 };
 
 struct mc_op {
@@ -119,6 +120,9 @@ struct buffer *mc_op_sink(struct mc_op *op);
 void mc_op_part_done(struct mc_op *op, struct slice line);
 /* One part failed: `reason` is a sentence without line end. */
 void mc_op_part_failed(struct mc_op *op, const char *reason);
+
+/* One part is over, and what is to be said of it has been said. */
+void mc_op_part_over(struct mc_op *op);
 
 /* Other namespaces could not be told of what the operation does, which succeeds otherwise. */
 void mc_op_untold(struct mc_op *op, const char *reason);

@@ -45,10 +45,18 @@ struct mc_arm_cell {
     counter decr_misses;
     counter companions;        /* deletes sent to other namespaces */
     counter companions_failed; /* the client was told SERVER_ERROR */
-    counter noreply_failed;    /* a noreply command that the server did not confirm */
-    counter refused;           /* client errors: syntax, keys, values */
-    counter guarded;           /* of these: values that the guard of a rule has refused */
-    counter failed;            /* SERVER_ERROR or a miss because of a server */
+    /* Epoch mode: */
+    counter stale_refused;  /* values that another version, or this one, had made obsolete */
+    counter epochs_absent;  /* reads that found no epoch item */
+    counter epochs_made;    /* epoch items that a read has made */
+    counter fills_refused;  /* sets and adds not kept: what they were read for may be obsolete */
+    counter told_mutations; /* new tokens: written by sets, */
+    counter told_deletes;   /* by deletes */
+    counter told_changes;   /* and by append, incr, cas and the like */
+    counter noreply_failed; /* a noreply command that the server did not confirm */
+    counter refused;        /* client errors: syntax, keys, values */
+    counter guarded;        /* of these: values that the guard of a rule has refused */
+    counter failed;         /* SERVER_ERROR or a miss because of a server */
     counter bytes_read;
     counter bytes_written;
     struct histogram latency; /* from the command to its reply */
