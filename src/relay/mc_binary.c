@@ -243,4 +243,5 @@ const struct mc_dialect mc_binary = {
     .fail_get = binary_fail_get,
     .flushed = binary_flushed,
     .compose_delete = binary_delete,
+    .compose_errand = mc_binary_compose_errand,
 };

@@ -8,9 +8,6 @@
 #include "crossfade/relay/mc_pairing.h"
 #include "crossfade/relay/mc_pools.h"
 
-/* The header and the flags of a value. */
-#define VALUE_HEAD (MC_BINARY_HEADER + 4u)
-
 static bool returns_key(const struct mc_op *op)
 {
     return op->loud == MC_BINARY_GETK || op->loud == MC_BINARY_GATK;
@@ -83,14 +80,14 @@ static void pass_value(struct mc_connection *connection, struct mc_op *op,
     before = sink->len;
     if (returns_key(op) && op->original != NULL) {
         struct slice key = own_key(op);
-        size_t skip = VALUE_HEAD + reply->key_len;
+        size_t skip = MC_BINARY_VALUE_HEAD + reply->key_len;
         mc_binary_reply_rewrite(head, reply, op->opcode, op->opaque, key.len);
-        ok = buffer_append_copy(sink, pool, head, VALUE_HEAD) &&
+        ok = buffer_append_copy(sink, pool, head, MC_BINARY_VALUE_HEAD) &&
              buffer_append_copy(sink, pool, key.data, key.len) &&
              buffer_append(sink, pool, chunk, head + skip, len - skip);
     } else {
         if (prefix_len > 0)
-            memmove(head + prefix_len, head, VALUE_HEAD);
+            memmove(head + prefix_len, head, MC_BINARY_VALUE_HEAD);
         head += prefix_len;
         mc_binary_reply_rewrite(head, reply, op->opcode, op->opaque, reply->key_len - prefix_len);
         ok = buffer_append(sink, pool, chunk, head, len - prefix_len);
@@ -103,7 +100,7 @@ static enum mc_pair pair_value(struct mc_connection *connection,
 {
     struct mc_op *op = STAILQ_FIRST(&connection->ops);
     uint64_t total = MC_BINARY_HEADER + (uint64_t)reply->body_len;
-    size_t head_len = VALUE_HEAD + reply->key_len;
+    size_t head_len = MC_BINARY_VALUE_HEAD + reply->key_len;
     struct slice bytes = pairing->bytes;
     bool whole = bytes.len >= total;
     struct slice key;
@@ -112,7 +109,7 @@ static enum mc_pair pair_value(struct mc_connection *connection,
         pairing->need = total <= MC_ITEM_WHOLE ? (size_t)total : head_len;
         return MC_PAIR_MORE;
     }
-    key = slice_of(bytes.data + VALUE_HEAD, reply->key_len);
+    key = slice_of(bytes.data + MC_BINARY_VALUE_HEAD, reply->key_len);
     if (returns_key(op) && !slice_equal(key, mc_op_wire(op)))
         return mc_pair_doubt(pairing, "a value for a key that was not asked for", key);
     connection->answered++;
@@ -225,6 +222,8 @@ enum mc_pair mc_binary_pair(struct mc_connection *connection, struct mc_pairing 
         return mc_pair_doubt(pairing, "a reply that does not fit the request", bytes);
     if (reply.status == MC_BINARY_AUTH_ERROR)
         return mc_pair_doubt(pairing, "it wants its clients to log in", slice_of("", 0));
+    if (op->errand != NULL)
+        return mc_binary_pair_errand(connection, op, &reply, pairing);
     if (!probe && mc_verb_is_get(op->verb) && reply.status == MC_BINARY_DONE)
         return pair_value(connection, &reply, pairing);
     total = MC_BINARY_HEADER + reply.body_len;

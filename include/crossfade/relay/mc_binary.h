@@ -17,6 +17,9 @@
 #include "crossfade/relay/mc_client.h"
 #include "crossfade/relay/mc_server.h"
 
+/* The header and the flags of a value. */
+#define MC_BINARY_VALUE_HEAD (MC_BINARY_HEADER + 4u)
+
 /* relay/mc_binary.c. A reply without a server's help, in its place in the line; nothing for a quiet
  * request that is DONE. */
 bool mc_binary_answer(struct mc_client *client, const struct mc_binary_request *request,
@@ -35,6 +38,13 @@ enum mc_step mc_binary_forward(struct mc_client *client, const struct mc_binary_
 bool mc_binary_compose(struct mc_connection *connection, struct mc_op *op,
                        const struct key_place *place, const struct mc_binary_request *request,
                        uint32_t value_len) MUST_CHECK;
+
+/* relay/mc_binary_errand.c. Commands of our own (relay/mc_errand.h). */
+bool mc_binary_compose_errand(struct mc_connection *connection, struct mc_op *op,
+                              struct mc_errand *errand) MUST_CHECK;
+/* The reply of the first operation, which is one; it fits the request. */
+enum mc_pair mc_binary_pair_errand(struct mc_connection *connection, struct mc_op *op,
+                                   const struct mc_binary_reply *reply, struct mc_pairing *pairing);
 
 /* relay/mc_binary_replies.c */
 enum mc_pair mc_binary_pair(struct mc_connection *connection, struct mc_pairing *pairing);
