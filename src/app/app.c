@@ -47,6 +47,12 @@ static bool host_publish(void *context)
     return serving_publish(context, NULL);
 }
 
+static bool host_activate(void *context, const char *arm, uint64_t *generation, char *error,
+                          size_t size)
+{
+    return serving_activate(context, arm, generation, error, size);
+}
+
 static bool host_reload(void *context, char *text, size_t size)
 {
     bool ok = serving_reload(context, true, text, size);
@@ -356,6 +362,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         .rollout = host_rollout,
         .telemetry = host_telemetry,
         .publish = host_publish,
+        .activate = host_activate,
         .reload = host_reload,
         .check = host_check,
         .shutdown = host_shutdown,

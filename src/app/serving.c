@@ -138,14 +138,15 @@ static void wait_for_due(struct app *app)
 bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text, size_t text_size)
 {
     char why[256];
-    int index = config_arm_index(app->plan->config, slice_string(arm));
+    const struct config *config = app->plan->config;
+    int index = config_arm_index(config, slice_string(arm));
     bool done;
 
     if (index < 0 || app->plan->keyspace == NULL) {
         (void)snprintf(text, text_size, "there is no arm \"%.64s\" with a cache", arm);
         return false;
     }
-    if (app->plan->config->arms[index].namespace[0] == '\0') {
+    if (config->arms[index].namespace[0] == '\0') {
         (void)snprintf(text, text_size,
                        "the keys of %s have no prefix: it cannot be flushed by a new one, and a "
                        "real flush would empty the cache of every version",
@@ -154,9 +155,9 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
     }
     if (delay > GENERATIONS_DELAY_MAX)
         delay = GENERATIONS_DELAY_MAX;
-    done = delay == 0 ? generations_raise(app->generations, arm, why, sizeof(why))
-                      : generations_schedule(app->generations, arm, clock_wall() + SECONDS(delay),
-                                             why, sizeof(why));
+    done = delay == 0 ? generations_raise(app->generations, &config->arms[index], why, sizeof(why))
+                      : generations_schedule(app->generations, &config->arms[index],
+                                             clock_wall() + SECONDS(delay), why, sizeof(why));
     if (!done) {
         (void)snprintf(text, text_size, "not flushed: %s", why);
         log_error("flush of %s: %s", arm, why);
@@ -177,6 +178,27 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
                    "the flush of %s is made and stays, but a worker has not taken it yet: the "
                    "clients there may still get older entries; ask again",
                    arm);
+    return false;
+}
+
+bool serving_activate(struct app *app, const char *arm, uint64_t *generation, char *error,
+                      size_t error_size)
+{
+    const struct config *config = app->plan->config;
+    int index = config_arm_index(config, slice_string(arm));
+
+    *generation = 0;
+    ensure(index >= 0);
+    if (config->arms[index].namespace[0] == '\0')
+        return true; /* there is no prefix that could change */
+    if (!generations_begin(app->generations, &config->arms[index], generation, error, error_size))
+        return false;
+    log_info("%s is to be the candidate, with generation %llu of its namespace", arm,
+             (unsigned long long)*generation);
+    /* First on every worker, then anybody moves: one worker's users are another's cache clients. */
+    if (publish_generations(app))
+        return true;
+    (void)snprintf(error, error_size, "a worker has not taken its new generation yet; try again");
     return false;
 }
 

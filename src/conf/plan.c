@@ -276,6 +276,20 @@ static void print_stages(const struct config_rollout *rollout, FILE *out)
     }
 }
 
+/* What the candidate finds in the cache when it is started, or started again. */
+static void print_activation(const struct config_arm *candidate, FILE *out)
+{
+    if (candidate->namespace[0] != '\0')
+        fprintf(out,
+                "  cache     each start and retry gives %s.<generation>: the next generation\n",
+                candidate->namespace);
+    else
+        fprintf(out,
+                "  cache     the keys of %s have no prefix: after a start or retry it finds what "
+                "was left there before\n",
+                candidate->name);
+}
+
 static void print_rollout(const struct config *config, FILE *out)
 {
     const struct config_rollout *rollout = &config->rollout;
@@ -289,6 +303,8 @@ static void print_rollout(const struct config *config, FILE *out)
     print_identities(rollout, out);
     fprintf(out, "  lists     %zu always on the candidate, %zu always on stable\n",
             rollout->allow_count, rollout->deny_count);
+    if (config->cache.present)
+        print_activation(&config->arms[rollout->to], out);
     print_stages(rollout, out);
 }
 

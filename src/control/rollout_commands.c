@@ -226,7 +226,9 @@ void command_rollout_change(struct control_call *call, struct control_reply *rep
                                        .by = call->by,
                                        .reason = call->reason,
                                        .generation_given = call->generation_given,
-                                       .if_generation = call->if_generation };
+                                       .if_generation = call->if_generation,
+                                       .activate = call->host->activate,
+                                       .activate_context = call->host->context };
     enum rollout_verdict verdict;
     char text[1024];
     struct why why;

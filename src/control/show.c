@@ -59,6 +59,7 @@ void command_show_arms(struct control_call *call, struct control_reply *reply)
     static const struct table_column columns[] = { { "arm", "ARM" },
                                                    { "role", "ROLE" },
                                                    { "prefix", "PREFIX" },
+                                                   { "activation", "AT START OR RETRY" },
                                                    { "backends", "BACKENDS" },
                                                    { "requests", "REQUESTS" },
                                                    { "errors", "5XX" },
@@ -84,6 +85,10 @@ void command_show_arms(struct control_call *call, struct control_reply *reply)
         json_t *row = json_pack("{s:s, s:s}", "arm", config->arms[i].name, "role", role);
         (void)json_object_set_new(row, "prefix",
                                   json_stringn(prefix.len > 0 ? prefix.data : "", prefix.len));
+        (void)json_object_set_new(row, "activation",
+                                  json_string(plan->keyspace == NULL ? ""
+                                              : prefix.len > 0       ? "next generation"
+                                                                     : "keeps its entries"));
         set_count(row, "backends", arm->backend_count);
         set_count(row, "requests", HTTP_ARM(t, arm->web_cell, requests));
         set_count(row, "errors", HTTP_ARM(t, arm->web_cell, responses_5xx));

@@ -69,6 +69,9 @@ static size_t compose(const struct audit_entry *entry, char out[AUDIT_LINE_MAX])
                   (json_int_t)activation, "reason", entry->reason);
     if (line != NULL && entry->of != NULL)
         (void)json_object_set_new(line, "of", json_string(entry->of));
+    if (line != NULL && entry->namespace_generation != 0)
+        (void)json_object_set_new(line, "namespace_generation",
+                                  json_integer((json_int_t)entry->namespace_generation));
     if (line != NULL)
         len = json_dumpb(line, out, AUDIT_LINE_MAX - 1, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(line);

@@ -11,11 +11,12 @@
 #include <unistd.h>
 
 #define TEMPORARY GENERATIONS_FILE ".new"
-#define ARMS_MAX 256u           /* ever named in one state folder */
-#define FILE_MAX (256u * 1024u) /* bytes */
+#define ARMS_MAX 4096u                /* ever named in one state folder: some name each release */
+#define FILE_MAX (2u * 1024u * 1024u) /* bytes */
 
 struct entry {
     char *arm;
+    char *namespace; /* at its last change; NULL: a file of before has not said */
     uint64_t generation;
     uint64_t due;
 };
@@ -42,6 +43,7 @@ static struct entry *add(struct generations *generations, const char *arm)
 
     if (generations->count == ARMS_MAX || (entry->arm = strdup(arm)) == NULL)
         return NULL;
+    entry->namespace = NULL;
     entry->generation = 0;
     entry->due = 0;
     generations->count++;
@@ -50,8 +52,10 @@ static struct entry *add(struct generations *generations, const char *arm)
 
 static void forget(struct generations *generations)
 {
-    for (size_t i = 0; i < generations->count; i++)
+    for (size_t i = 0; i < generations->count; i++) {
         free(generations->entries[i].arm);
+        free(generations->entries[i].namespace);
+    }
     generations->count = 0;
 }
 
@@ -65,6 +69,17 @@ static bool take_number(const json_t *object, const char *name, uint64_t most, u
         return false;
     *out = (uint64_t)n;
     return true;
+}
+
+/* Files of before have none. */
+static bool take_namespace(const json_t *object, struct entry *entry)
+{
+    const json_t *value = json_object_get(object, "namespace");
+
+    if (value == NULL)
+        return true;
+    entry->namespace = json_is_string(value) ? strdup(json_string_value(value)) : NULL;
+    return entry->namespace != NULL;
 }
 
 static bool take_arms(struct generations *generations, json_t *root, char *error, size_t error_size)
@@ -84,7 +99,7 @@ static bool take_arms(struct generations *generations, json_t *root, char *error
         struct entry *entry = add(generations, arm);
         if (entry == NULL || !json_is_object(value) ||
             !take_number(value, "generation", GENERATIONS_MAX, &entry->generation) ||
-            !take_number(value, "due", INT64_MAX, &entry->due)) {
+            !take_number(value, "due", INT64_MAX, &entry->due) || !take_namespace(value, entry)) {
             (void)snprintf(error, error_size, "has no valid generation for the arm %.64s", arm);
             return false;
         }
@@ -212,13 +227,34 @@ const char *generations_folder(const struct generations *generations)
     return generations->state_dir;
 }
 
+/* The highest of the arms that had this namespace last. */
+static uint64_t of_namespace(const struct generations *generations, const char *namespace)
+{
+    uint64_t highest = 0;
+
+    for (size_t i = 0; i < generations->count; i++) {
+        const struct entry *entry = &generations->entries[i];
+        if (entry->namespace != NULL && strcmp(entry->namespace, namespace) == 0 &&
+            entry->generation > highest)
+            highest = entry->generation;
+    }
+    return highest;
+}
+
+static uint64_t of_arm(const struct generations *generations, const struct config_arm *arm)
+{
+    const struct entry *entry = find(generations, arm->name);
+    uint64_t own = entry != NULL ? entry->generation : 0;
+    uint64_t others = of_namespace(generations, arm->namespace);
+
+    return own > others ? own : others;
+}
+
 void generations_fill(const struct generations *generations, const struct config *config,
                       uint64_t *out)
 {
-    for (size_t i = 0; i < config->arm_count; i++) {
-        const struct entry *entry = find(generations, config->arms[i].name);
-        out[i] = entry != NULL ? entry->generation : 0;
-    }
+    for (size_t i = 0; i < config->arm_count; i++)
+        out[i] = of_arm(generations, &config->arms[i]);
 }
 
 char *generations_print(const struct generations *generations)
@@ -227,11 +263,17 @@ char *generations_print(const struct generations *generations)
     json_t *root;
     char *text;
 
-    for (size_t i = 0; i < generations->count; i++)
-        (void)json_object_set_new(arms, generations->entries[i].arm,
-                                  json_pack("{s:I, s:I}", "generation",
-                                            (json_int_t)generations->entries[i].generation, "due",
-                                            (json_int_t)generations->entries[i].due));
+    for (size_t i = 0; i < generations->count; i++) {
+        const struct entry *entry = &generations->entries[i];
+        json_t *arm;
+        if (entry->generation == 0 && entry->due == 0)
+            continue;
+        arm = json_pack("{s:I, s:I}", "generation", (json_int_t)entry->generation, "due",
+                        (json_int_t)entry->due);
+        if (entry->namespace != NULL)
+            (void)json_object_set_new(arm, "namespace", json_string(entry->namespace));
+        (void)json_object_set_new(arms, entry->arm, arm);
+    }
     root = json_pack("{s:i, s:o}", "format", 1, "arms", arms);
     text = root != NULL ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
@@ -267,48 +309,59 @@ static bool save(const struct generations *generations, char *error, size_t erro
     return ok;
 }
 
-/* Makes the change, or leaves the entry as it was. */
-static bool change(struct generations *generations, const char *arm, bool raise, uint64_t due,
-                   char *error, size_t error_size)
+/* Makes the change, or leaves all as it was. */
+static bool change(struct generations *generations, const struct config_arm *arm, bool raise,
+                   const uint64_t *due, char *error, size_t error_size)
 {
-    struct entry *entry = find(generations, arm);
+    uint64_t generation = of_arm(generations, arm);
+    struct entry *entry = find(generations, arm->name);
+    char *namespace = strdup(arm->namespace);
     struct entry before;
 
-    if (generations->released) {
+    if (generations->released)
         (void)snprintf(error, error_size, "the daemon is stopping");
-        return false;
-    }
-    if (entry == NULL)
-        entry = add(generations, arm);
-    if (entry == NULL) {
-        (void)snprintf(error, error_size, "too many arms have had a generation");
-        return false;
-    }
-    before = *entry;
-    if (raise && entry->generation == GENERATIONS_MAX) {
+    else if (raise && generation == GENERATIONS_MAX)
         (void)snprintf(error, error_size,
-                       "the arm has no generation left; give it another "
-                       "namespace");
-        return false;
+                       "the arm has no generation left; give it another namespace");
+    else if (namespace == NULL || (entry == NULL && (entry = add(generations, arm->name)) == NULL))
+        (void)snprintf(error, error_size,
+                       "too many arms have had a generation: take those whose entries are long "
+                       "gone out of " GENERATIONS_FILE);
+    else {
+        before = *entry;
+        entry->namespace = namespace;
+        entry->generation = generation + (raise ? 1 : 0);
+        entry->due = due != NULL ? *due : entry->due;
+        if (save(generations, error, error_size)) {
+            free(before.namespace);
+            return true;
+        }
+        *entry = before;
     }
-    entry->generation += raise ? 1 : 0;
-    entry->due = due;
-    if (save(generations, error, error_size))
-        return true;
-    *entry = before;
+    free(namespace);
     return false;
 }
 
-bool generations_raise(struct generations *generations, const char *arm, char *error,
+bool generations_raise(struct generations *generations, const struct config_arm *arm, char *error,
                        size_t error_size)
 {
-    return change(generations, arm, true, 0, error, error_size);
+    const uint64_t none = 0;
+    return change(generations, arm, true, &none, error, error_size);
 }
 
-bool generations_schedule(struct generations *generations, const char *arm, uint64_t due,
-                          char *error, size_t error_size)
+bool generations_begin(struct generations *generations, const struct config_arm *arm,
+                       uint64_t *generation, char *error, size_t error_size)
 {
-    return change(generations, arm, false, due, error, error_size);
+    if (!change(generations, arm, true, NULL, error, error_size))
+        return false;
+    *generation = of_arm(generations, arm);
+    return true;
+}
+
+bool generations_schedule(struct generations *generations, const struct config_arm *arm,
+                          uint64_t due, char *error, size_t error_size)
+{
+    return change(generations, arm, false, &due, error, error_size);
 }
 
 const char *generations_next(const struct generations *generations, uint64_t *due)

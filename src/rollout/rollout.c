@@ -89,15 +89,25 @@ static void mark_not_taken(struct rollout *rollout, uint64_t generation, const c
         audit_owe(rollout->audit, &entry);
 }
 
+struct change {
+    const char *verb;
+    const char *by;
+    bool forced;                   /* also when the disk refuses */
+    uint64_t namespace_generation; /* that an activation has begun; 0: none */
+};
+
 /*
- * Makes *next the state, with the next generation. `forced`: also when the disk refuses; what could
- * not be written is owed then. False, with a sentence in text[], when something is not on disk.
+ * Makes *next the state, with the next generation. What of a forced change could not be written is
+ * owed. False, with a sentence in text[], when something is not on disk.
  */
-static bool commit(struct rollout *rollout, struct saved_state *next, const char *verb,
-                   const char *by, bool forced, char *text, size_t text_size)
+static bool commit(struct rollout *rollout, struct saved_state *next, const struct change *change,
+                   char *text, size_t text_size)
 {
     struct saved_state *saved = &rollout->machine.saved;
-    struct audit_entry entry = { .verb = verb, .from = &saved->status, .to = &next->status };
+    struct audit_entry entry = { .verb = change->verb,
+                                 .from = &saved->status,
+                                 .to = &next->status,
+                                 .namespace_generation = change->namespace_generation };
     char fault[FAULT] = "";
     const char *file = AUDIT_FILE;
     enum audit_result audited;
@@ -105,14 +115,14 @@ static bool commit(struct rollout *rollout, struct saved_state *next, const char
 
     next->status.generation = saved->status.generation + 1;
     next->status.changed = clock_wall();
-    text_keep(next->status.by, sizeof(next->status.by), by);
+    text_keep(next->status.by, sizeof(next->status.by), change->by);
     entry.time = next->status.changed;
     entry.by = next->status.by;
     entry.rollout = next->origin.name;
     entry.reason = next->status.reason;
 
     audited = audit_append(rollout->audit, &entry, fault, sizeof(fault));
-    if (audited == AUDIT_DONE || forced) {
+    if (audited == AUDIT_DONE || change->forced) {
         char state_fault[FAULT];
         written = state_file_save(rollout->folder, next, state_fault, sizeof(state_fault));
         if (written != STATE_WRITTEN) {
@@ -127,7 +137,7 @@ static bool commit(struct rollout *rollout, struct saved_state *next, const char
         return true;
     }
     (void)snprintf(text, text_size, "%s %s", file, fault);
-    if (forced) {
+    if (change->forced) {
         if (audited != AUDIT_DONE)
             audit_owe(rollout->audit, &entry);
         *saved = *next;
@@ -153,6 +163,26 @@ static void rematch(struct rollout *rollout)
     (void)machine_match(&rollout->machine, &unused);
 }
 
+/* G10. What cannot be put out of the candidate's reach keeps it from being one. */
+static bool activate(const struct rollout *rollout, const struct rollout_request *request,
+                     struct change *change, char *text, size_t text_size)
+{
+    const struct config *config = rollout->machine.config;
+    const char *arm = config->arms[config->rollout.to].name;
+    char why[512];
+
+    if ((request->verb != ROLLOUT_START && request->verb != ROLLOUT_RETRY) ||
+        request->activate == NULL ||
+        request->activate(request->activate_context, arm, &change->namespace_generation, why,
+                          sizeof(why)))
+        return true;
+    (void)snprintf(text, text_size,
+                   "The rollout is where it was, because %s cannot begin without what an earlier "
+                   "attempt may have left in the cache: %s.",
+                   arm, why);
+    return false;
+}
+
 enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout_request *request,
                                    char *text, size_t text_size)
 {
@@ -162,6 +192,7 @@ enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout
     bool same;
     bool saved;
     bool aborts = request->verb == ROLLOUT_ABORT;
+    struct change change = { machine_verb_name(request->verb), request->by, aborts, 0 };
     enum rollout_verdict verdict =
         machine_next(machine, request, clock_wall(), &next, &same, text, text_size);
 
@@ -170,9 +201,10 @@ enum rollout_verdict rollout_apply(struct rollout *rollout, const struct rollout
     saved = rollout_settle(rollout);
     if (same || (!saved && !aborts)) {
         (void)snprintf(fault, sizeof(fault), "%s", machine->saved.status.unsaved_why);
+    } else if (!activate(rollout, request, &change, text, text_size)) {
+        return ROLLOUT_NO_DISK;
     } else {
-        saved = commit(rollout, &next, machine_verb_name(request->verb), request->by, aborts, fault,
-                       sizeof(fault));
+        saved = commit(rollout, &next, &change, fault, sizeof(fault));
         rematch(rollout);
     }
     if (!saved && !aborts) {
@@ -202,12 +234,12 @@ static void match(struct rollout *rollout, const char *verb)
     struct saved_state next;
     char fault[FAULT + sizeof(STATE_FILE)];
     char stands[512];
-    enum machine_change change = machine_match(&rollout->machine, &next);
+    const struct change change = { verb, "crossfade", true, 0 };
 
-    if (change == MACHINE_AS_IT_WAS)
+    if (machine_match(&rollout->machine, &next) == MACHINE_AS_IT_WAS)
         return;
     (void)rollout_settle(rollout);
-    if (!commit(rollout, &next, verb, "crossfade", true, fault, sizeof(fault)))
+    if (!commit(rollout, &next, &change, fault, sizeof(fault)))
         log_error("the state of the rollout is in effect, but not on disk: %s", fault);
     rematch(rollout);
     machine_describe(rollout->machine.config, &rollout->machine.saved, stands, sizeof(stands));

@@ -19,6 +19,7 @@ EXTRA_DIST += \
     tests/integration/test_exporters.py \
     tests/integration/test_failures.py \
     tests/integration/test_flush.py \
+    tests/integration/test_generations_rollout.py \
     tests/integration/test_guard.py \
     tests/integration/clients/agent.py \
     tests/integration/clients/matrix.php \

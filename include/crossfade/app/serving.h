@@ -60,6 +60,9 @@ bool serving_publish(struct app *app, const struct listeners *listeners);
  * says what came of it.
  */
 bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text, size_t text_size);
+/* A new generation for an arm that becomes the candidate (rollout_activate). */
+bool serving_activate(struct app *app, const char *arm, uint64_t *generation, char *error,
+                      size_t error_size);
 /* There is a login thread from now on if the configuration needs one. False with a sentence in
  * error[]. */
 bool serving_provide_logins(struct app *app, const struct config *config, char *error,

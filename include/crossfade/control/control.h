@@ -30,6 +30,8 @@ struct control_host {
      * worker did not answer in time (it will take it as soon as it turns).
      */
     bool (*publish)(void *context);
+    /* Called by the rollout before an arm is its candidate (rollout/rollout.h). */
+    rollout_activate activate;
     /* Loads and swaps the configuration; text[] says what came of it, faults each on a line. */
     bool (*reload)(void *context, char *text, size_t text_size);
     /* The same without the swap. */

@@ -19,6 +19,9 @@
  * Their lines have null for from and to, and "of": the arm or server; they say nothing of the
  * rollout's state.
  *
+ * The line of a start or retry has "namespace_generation": the one that the candidate's namespace
+ * has since; not if it has none.
+ *
  * The file is opened for each line, so that it can be rotated by renaming it.
  */
 #ifndef CROSSFADE_ROLLOUT_AUDIT_H
@@ -44,6 +47,7 @@ struct audit_entry {
     const struct rollout_status *from; /* NULL: null */
     const struct rollout_status *to;   /* gives generation and activation as well */
     uint64_t generation;               /* 0: that of `to` */
+    uint64_t namespace_generation;     /* 0: no such member */
 };
 
 struct audit;

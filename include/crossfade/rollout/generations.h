@@ -3,9 +3,10 @@
  * entry of the arm unreachable at once, without asking a server: this is what flush_all does here.
  *
  * Kept in state_dir/generations.json, for every arm that ever had one, so that an arm that comes
- * back after years does not meet its old entries again:
+ * back after years does not meet its old entries again. Nor does another arm that is given its
+ * namespace: it goes on from there.
  *
- *   { "format": 1, "arms": { "py3": { "generation": 4, "due": 0 } } }
+ *   { "format": 1, "arms": { "py3": { "generation": 4, "due": 0, "namespace": "py3" } } }
  *
  * `due` is the time of a flush that was asked for with a delay (microseconds since 1970), 0 for
  * none. A change is on disk (written beside, fsynced, renamed, the folder fsynced) before it is in
@@ -52,18 +53,26 @@ bool generations_parse(struct generations *generations, struct slice text, char 
 /* The text of the file, on the heap; NULL without memory. */
 char *generations_print(const struct generations *generations);
 
-/* Of every arm of the configuration, in its order; 0 for an arm that never had one. */
+/*
+ * Of every arm of the configuration, in its order: its own, or that of an arm that had its
+ * namespace if that is higher; 0 if there was none.
+ */
 void generations_fill(const struct generations *generations, const struct config *config,
                       uint64_t *out);
 
 /* The arm's next generation, from now on. False with half a sentence in error[]: all is as before.
  */
-bool generations_raise(struct generations *generations, const char *arm, char *error,
+bool generations_raise(struct generations *generations, const struct config_arm *arm, char *error,
                        size_t error_size) MUST_CHECK;
 
+/* The same for an activation: a flush that is due later stays so, and *generation is the new one.
+ */
+bool generations_begin(struct generations *generations, const struct config_arm *arm,
+                       uint64_t *generation, char *error, size_t error_size) MUST_CHECK;
+
 /* To be raised at that wall clock; takes the place of an earlier wish. False as above. */
-bool generations_schedule(struct generations *generations, const char *arm, uint64_t due,
-                          char *error, size_t error_size) MUST_CHECK;
+bool generations_schedule(struct generations *generations, const struct config_arm *arm,
+                          uint64_t due, char *error, size_t error_size) MUST_CHECK;
 
 /* The arm with the earliest wish, and its time; NULL when there is none. */
 const char *generations_next(const struct generations *generations, uint64_t *due);

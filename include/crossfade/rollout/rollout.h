@@ -11,6 +11,9 @@
  *
  * A change takes these steps; the caller then publishes rollout_position() to the workers:
  *
+ *   0. start and retry only: request->activate, by which the candidate's namespace has a new
+ *      generation, on disk and in every worker. One that dies here, or is refused by the disk
+ * below, leaves a candidate with a colder cache and nobody on it (G10 of doc/coherence.md)
  *   1. its line is appended to state_dir/audit.log (rollout/audit.h) and fsynced: an intent
  *   2. the new state is written beside state_dir/rollout.json, fsynced, renamed over it, and the
  *      folder is fsynced (rollout/state_file.h): the commit
@@ -71,11 +74,11 @@ enum rollout_verb {
 /* The whole state, as kept on disk, and what there is to say of it. */
 struct rollout_status {
     enum rollout_state state;
-    int stage;           /* index; -1: none, or not in the configuration */
-    char stage_name[72]; /* as the file had it; of an aborted one: where it was */
-    uint32_t percent;    /* in force, of PERCENT_ALL */
-    uint64_t generation; /* raised by every change; guards --if-generation */
-    uint64_t activation; /* raised by every start and retry: the candidate's namespace generation */
+    int stage;            /* index; -1: none, or not in the configuration */
+    char stage_name[72];  /* as the file had it; of an aborted one: where it was */
+    uint32_t percent;     /* in force, of PERCENT_ALL */
+    uint64_t generation;  /* raised by every change; guards --if-generation */
+    uint64_t activation;  /* raised by every start and retry */
     uint64_t stage_since; /* wall clock, microseconds */
     uint64_t changed;     /* wall clock of the last change */
     char reason[256];     /* of the last change */
@@ -93,13 +96,23 @@ enum rollout_verdict {
     ROLLOUT_NO_DISK  /* could not be made durable; nothing changed, but for an abort in effect */
 };
 
+/*
+ * Makes all that the arm has in the cache unreachable, for good, before it is a candidate:
+ * *generation is that of its namespace from now on, 0 for an arm without one, of which nothing is
+ * made unreachable. False with half a sentence in error[].
+ */
+typedef bool (*rollout_activate)(void *context, const char *arm, uint64_t *generation, char *error,
+                                 size_t error_size);
+
 struct rollout_request {
     enum rollout_verb verb;
     uint32_t percent; /* for ROLLOUT_PERCENT */
     bool generation_given;
-    uint64_t if_generation; /* refuse when the state has moved on */
-    const char *by;         /* "uid 0 (pid 123)" */
-    const char *reason;     /* may be NULL */
+    uint64_t if_generation;    /* refuse when the state has moved on */
+    const char *by;            /* "uid 0 (pid 123)" */
+    const char *reason;        /* may be NULL */
+    rollout_activate activate; /* NULL: there is no cache */
+    void *activate_context;
 };
 
 struct rollout;

@@ -38,12 +38,76 @@ static struct generations *open_again(struct generations *generations)
 
 static uint64_t of(const struct generations *generations, const char *name)
 {
-    struct config_arm arm = { .name = (char *)(uintptr_t)name };
+    char *text = (char *)(uintptr_t)name;
+    struct config_arm arm = { .name = text, .namespace = text };
     struct config config = { .arms = &arm, .arm_count = 1 };
     uint64_t out;
 
     generations_fill(generations, &config, &out);
     return out;
+}
+
+static const struct config_arm *named(const char *name, const char *namespace)
+{
+    static struct config_arm arm;
+
+    arm.name = (char *)(uintptr_t)name;
+    arm.namespace = (char *)(uintptr_t) namespace;
+    return &arm;
+}
+
+/* With its name for a namespace. */
+static const struct config_arm *arm(const char *name)
+{
+    return named(name, name);
+}
+
+/* Of an arm with that namespace. */
+static uint64_t in(const struct generations *generations, const char *name, const char *namespace)
+{
+    struct config_arm arm = { .name = (char *)(uintptr_t)name,
+                              .namespace = (char *)(uintptr_t) namespace };
+    struct config config = { .arms = &arm, .arm_count = 1 };
+    uint64_t out;
+
+    generations_fill(generations, &config, &out);
+    return out;
+}
+
+Test(generations, go_on_under_another_name_of_the_namespace)
+{
+    struct generations *generations = open_again(NULL);
+    uint64_t begun;
+
+    cr_assert_eq(in(generations, "py3", "new"), 0);
+    cr_assert(generations_begin(generations, named("py3", "new"), &begun, error, sizeof(error)));
+    cr_assert(generations_begin(generations, named("py3", "new"), &begun, error, sizeof(error)));
+    cr_assert_eq(begun, 2);
+    generations = open_again(generations);
+    cr_assert_eq(in(generations, "other", "py3"), 0, "that is the arm's name");
+    cr_assert_eq(in(generations, "py3-again", "new"), 2);
+    cr_assert(
+        generations_begin(generations, named("py3-again", "new"), &begun, error, sizeof(error)));
+    cr_assert_eq(begun, 3);
+    generations = open_again(generations);
+    cr_assert_eq(in(generations, "py3", "new"), 3, "and back");
+    cr_assert_eq(in(generations, "empty", ""), 0);
+    generations_close(generations);
+}
+
+Test(generations, that_begin_leave_a_flush_due)
+{
+    struct generations *generations = open_again(NULL);
+    uint64_t begun;
+    uint64_t due;
+
+    cr_assert(generations_schedule(generations, arm("py3"), 77, error, sizeof(error)));
+    cr_assert(generations_begin(generations, arm("py3"), &begun, error, sizeof(error)));
+    generations = open_again(generations);
+    cr_assert_str_eq(generations_next(generations, &due), "py3");
+    cr_assert_eq(due, 77);
+    cr_assert_eq(of(generations, "py3"), 1);
+    generations_close(generations);
 }
 
 Test(generations, are_kept_for_every_arm_that_had_one)
@@ -53,20 +117,20 @@ Test(generations, are_kept_for_every_arm_that_had_one)
     uint64_t due;
 
     cr_assert_eq(of(generations, "py3"), 0);
-    cr_assert(generations_raise(generations, "py3", error, sizeof(error)));
-    cr_assert(generations_raise(generations, "py3", error, sizeof(error)));
-    cr_assert(generations_raise(generations, "old", error, sizeof(error)));
+    cr_assert(generations_raise(generations, arm("py3"), error, sizeof(error)));
+    cr_assert(generations_raise(generations, arm("py3"), error, sizeof(error)));
+    cr_assert(generations_raise(generations, arm("old"), error, sizeof(error)));
     generations = open_again(generations);
     cr_assert_eq(of(generations, "py3"), 2);
     cr_assert_eq(of(generations, "old"), 1);
     cr_assert_null(generations_next(generations, &due));
-    cr_assert(generations_schedule(generations, "py3", 2000, error, sizeof(error)));
-    cr_assert(generations_schedule(generations, "old", 1000, error, sizeof(error)));
+    cr_assert(generations_schedule(generations, arm("py3"), 2000, error, sizeof(error)));
+    cr_assert(generations_schedule(generations, arm("old"), 1000, error, sizeof(error)));
     generations = open_again(generations);
     next = generations_next(generations, &due);
     cr_assert_str_eq(next, "old");
     cr_assert_eq(due, 1000);
-    cr_assert(generations_raise(generations, "old", error, sizeof(error)));
+    cr_assert(generations_raise(generations, arm("old"), error, sizeof(error)));
     next = generations_next(generations, &due);
     cr_assert_str_eq(next, "py3", "a raise fulfils the wish");
     generations_close(generations);
@@ -77,11 +141,11 @@ Test(generations, change_nothing_when_the_disk_refuses)
     struct generations *generations = open_again(NULL);
     char path[128];
 
-    cr_assert(generations_raise(generations, "py3", error, sizeof(error)));
+    cr_assert(generations_raise(generations, arm("py3"), error, sizeof(error)));
     /* A folder is in the way of the file that is written first. */
     (void)snprintf(path, sizeof(path), "%s/" GENERATIONS_FILE ".new", folder);
     cr_assert_eq(mkdir(path, 0700), 0);
-    cr_assert_not(generations_raise(generations, "py3", error, sizeof(error)));
+    cr_assert_not(generations_raise(generations, arm("py3"), error, sizeof(error)));
     cr_expect_not_null(strstr(error, "cannot be written"), "%s", error);
     cr_assert_eq(of(generations, "py3"), 1);
     generations = open_again(generations);
@@ -136,7 +200,7 @@ Test(generations, of_one_arm_are_bounded)
                    "{ \"format\": 1, \"arms\": { \"a\": { \"generation\": %u, \"due\": 0 } } }",
                    GENERATIONS_MAX);
     cr_assert(generations_parse(generations, slice_string(text), error, sizeof(error)));
-    cr_assert_not(generations_raise(generations, "a", error, sizeof(error)));
+    cr_assert_not(generations_raise(generations, arm("a"), error, sizeof(error)));
     cr_assert_eq(of(generations, "a"), GENERATIONS_MAX);
     generations_close(generations);
 }
