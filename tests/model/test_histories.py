@@ -1,0 +1,102 @@
+"""Random histories against real daemons and servers, with faults (world.py, histories.py).
+
+MODEL_SECONDS=N: so long for each mode instead of a quarter of a minute or two. tests/model/attack
+is for longer. A round that ever failed is kept in seeds/ and played again here.
+"""
+import glob
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import harness
+import world
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SECONDS = float(os.environ.get("MODEL_SECONDS", 0))
+
+
+class Histories(harness.Test):
+    TIME_LIMIT = 3600 if SECONDS else 150
+
+    def world(self, mode, **more):
+        made = world.World(os.path.realpath(self.folder), mode, **more)
+        self.addCleanup(self.stop, made)
+        return made
+
+    def stop(self, made):
+        wrong = made.stop()
+        if wrong:
+            raise AssertionError(wrong)
+
+    def play(self, here, seed, **arguments):
+        """One round; the history is printed if it breaks a promise."""
+        result = here.round(seed, **arguments)
+        if result["violations"]:
+            faults = "\n".join("  %s" % fault for fault in result["faults"])
+            raise AssertionError(
+                "seed %d in mode %s broke a promise %d times; faults:\n%s\n%s\n"
+                "tests/model/attack --mode %s --seed %d --shrink 120 makes it smaller" % (
+                    seed, here.mode, len(result["violations"]), faults,
+                    "\n".join(result["violations"][:2]), here.mode, seed))
+        return result
+
+    def rounds(self, here, seconds, first, **arguments):
+        """Rounds of four seconds; counts what was done, and that enough of it was hits."""
+        end = time.monotonic() + (SECONDS or seconds)
+        total = {"operations": 0, "values": 0, "rounds": 0}
+        counts = {}
+        seed = first
+        while time.monotonic() < end:
+            result = self.play(here, seed, seconds=4, operations=1 << 40, **arguments)
+            for name in ("operations", "values"):
+                total[name] += result[name]
+            for name, number in result["counts"].items():
+                counts[name] = counts.get(name, 0) + number
+            total["rounds"] += 1
+            seed += 1
+        print("%s: %d operations in %d rounds (seeds from %d), %d values judged" % (
+            here.mode, total["operations"], total["rounds"], first, total["values"]))
+        print(" ".join("%s: %d," % (name, counts[name]) for name in sorted(counts)))
+        # A judge who is shown nothing has nothing to say.
+        self.assertGreater(total["values"] * 10, total["operations"])
+        for name in ("cas STORED", "append STORED", "incr NUMBER", "delete OK", "set ERROR"):
+            self.assertGreater(counts.get(name, 0), 0, name)
+        return total
+
+
+class Fanout(Histories):
+    def test_g2_g4_random_histories(self):
+        self.rounds(self.world("fanout", sidecars=3, journal=False), 12, 4000)
+
+
+class Judge(Histories):
+    """The judge finds what fan-out does not claim, or it would prove nothing."""
+
+    def test_g3_fanout_judged_as_epoch(self):
+        here = self.world("fanout", sidecars=1, journal=False, claims="epoch")
+        result = here.round(1, seconds=3, operations=1 << 40, count=0)
+        self.assertTrue([text for text in result["violations"] if text.startswith("G3")])
+
+
+class Seeds(Histories):
+    """Rounds that once failed: {"mode", "seed", "world", "round", "why"}."""
+
+
+def seed_test(path):
+    def test(self):
+        with open(path) as file:
+            kept = json.load(file)
+        here = self.world(kept["mode"], **kept.get("world", {}))
+        for _ in range(kept.get("times", 1)):
+            self.play(here, kept["seed"], **kept["round"])
+    return test
+
+
+for _path in sorted(glob.glob(os.path.join(HERE, "seeds", "*.json"))):
+    _name = os.path.splitext(os.path.basename(_path))[0].replace("-", "_")
+    setattr(Seeds, "test_" + _name, seed_test(_path))
+
+if __name__ == "__main__":
+    harness.main()
