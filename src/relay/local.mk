@@ -37,6 +37,7 @@ librelay_a_SOURCES = \
     src/relay/mc_binary_replies.c \
     src/relay/greeting.c \
     src/relay/mc_census.c \
+    src/relay/mc_change.c \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_connection.c \
@@ -60,6 +61,8 @@ librelay_a_SOURCES = \
     src/relay/mc_stats.c \
     src/relay/mc_text.c \
     src/relay/mc_text_compose.c \
+    src/relay/mc_text_epoch.c \
+    src/relay/mc_text_epoch_get.c \
     src/relay/mc_text_errand.c \
     src/relay/mc_text_forward.c \
     src/relay/mc_text_get.c \

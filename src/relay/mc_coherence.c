@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_coherence.h"
 
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_pools.h"
 
 bool mc_has_others(const struct mc_client *client, const struct key_place *place)
@@ -125,7 +126,12 @@ static bool tell(struct mc_connection *connection, struct mc_op *op)
     struct mc_connection *shared =
         mc_server_shared(connection->server, connection->dialect, affinity);
 
-    return shared != NULL && tell_all(shared, op, mc_op_key(op));
+    if (shared == NULL)
+        return false;
+    if (token_is_none(&op->token))
+        return tell_all(shared, op, mc_op_key(op));
+    mc_epoch_invalidate(shared, op, mc_op_key(op), &op->token, EPOCH_CHANGED);
+    return true;
 }
 
 void mc_tell_others(struct mc_connection *connection, struct mc_op *op)

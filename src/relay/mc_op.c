@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_op.h"
 
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_errand.h"
 #include "crossfade/relay/mc_pools.h"
 
@@ -127,6 +128,15 @@ void mc_op_part_done(struct mc_op *op, struct slice line)
     mc_op_part_over(op);
 }
 
+void mc_op_put_back(struct mc_op *op)
+{
+    if ((op->flags & MC_OP_FILL) == 0)
+        return;
+    op->flags &= ~(uint32_t)MC_OP_FILL;
+    if (op->client != NULL)
+        mc_epoch_put_back(op->client, mc_op_key(op), &op->token);
+}
+
 /* The client hears of it, whatever else is still to come. */
 static void fail_line(struct mc_op *op, const char *about, const char *reason)
 {
@@ -136,6 +146,7 @@ static void fail_line(struct mc_op *op, const char *about, const char *reason)
     if (op->flags & MC_OP_FAILED)
         return;
     op->flags |= MC_OP_FAILED;
+    mc_op_put_back(op);
     counter_add(&op->cell->failed, 1);
     if (op->flags & MC_OP_SILENT) {
         counter_add(&op->cell->noreply_failed, 1);
@@ -158,6 +169,8 @@ static void fail_get(struct mc_op *op)
         mc_client_close(op->client, "a server broke off in the middle of a value");
         return;
     }
+    if (op->flags & MC_OP_EPOCH)
+        mc_epoch_unknown(op);
     op->client->parked -= op->reply.len;
     buffer_clear(&op->reply, &op->plane->worker->buffers);
     if (mc_view_config(op->client->view)->on_failure == ON_FAILURE_ERROR)

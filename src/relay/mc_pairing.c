@@ -1,6 +1,7 @@
 #include "crossfade/relay/mc_pairing.h"
 
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_errand.h"
 #include "crossfade/relay/mc_pools.h"
 
@@ -74,6 +75,32 @@ void mc_pair_body(struct mc_connection *connection, struct mc_op *op, uint64_t l
         op->flags |= MC_OP_WHOLE;
 }
 
+void mc_pair_skip(struct mc_connection *connection, struct mc_op *op, uint64_t len)
+{
+    op->flags |= MC_OP_SKIP;
+    connection->body_left = len;
+    mc_connection_pace_begin(connection);
+}
+
+void mc_pair_missed(struct mc_connection *connection)
+{
+    struct mc_op *op = mc_pair_take(connection);
+
+    if (op->flags & MC_OP_BATCH_END)
+        connection->expect_end = true;
+    if (mc_epoch_missed(connection, op))
+        connection->dialect->missed(op);
+}
+
+static void skipped(struct mc_connection *connection, struct mc_op *op)
+{
+    op->flags &= ~(uint32_t)MC_OP_SKIP;
+    if (op->flags & MC_OP_PAST)
+        mc_pair_missed(connection);
+    else
+        op->flags |= MC_OP_PAST;
+}
+
 /* The value of an errand is here. */
 static void fetched(struct mc_connection *connection)
 {
@@ -123,11 +150,14 @@ static void collect(struct mc_connection *connection, struct mc_op *op, struct s
 
 static void pass_body(struct mc_connection *connection, struct mc_op *op, struct slice part)
 {
-    struct buffer *sink = mc_op_sink(op);
+    struct buffer *sink;
 
     if (op->errand != NULL)
         collect(connection, op, part);
-    else if (sink != NULL)
+    if (op->errand != NULL || (op->flags & MC_OP_SKIP))
+        return;
+    sink = mc_op_sink(op);
+    if (sink != NULL)
         mc_pair_passed(connection, op, sink, part.len,
                        buffer_append(sink, &op->plane->worker->buffers, connection->input.chunk,
                                      part.data, part.len));
@@ -163,6 +193,8 @@ static enum mc_pair pair_body(struct mc_connection *connection, struct mc_pairin
         connection->resumed = worker_now(connection->server->plane->worker);
         if (op->errand != NULL)
             fetched(connection);
+        else if (op->flags & MC_OP_SKIP)
+            skipped(connection, op);
         else
             mc_pair_value_done(connection);
     }

@@ -219,6 +219,16 @@ static void text_fail_get(struct mc_op *op)
         mc_meta_fail_get(op);
 }
 
+static void text_missed(struct mc_op *op)
+{
+    mc_text_missed(op);
+}
+
+static void text_changed(struct mc_op *op, const struct mc_changed *result)
+{
+    mc_text_changed(op, result);
+}
+
 static bool text_delete(struct mc_connection *connection, struct mc_op *op,
                         const struct key_place *place, struct slice key)
 {
@@ -240,4 +250,6 @@ const struct mc_dialect mc_text = {
     .flushed = text_flushed,
     .compose_delete = text_delete,
     .compose_errand = mc_text_compose_errand,
+    .missed = text_missed,
+    .changed = text_changed,
 };

@@ -78,6 +78,15 @@ static char *put_key(struct mc_op *op, const struct key_place *place, struct sli
     return at + place->wire_len;
 }
 
+/* Writes the epoch item's key and a space, in front of the value's; returns where they end. */
+static char *put_epoch(struct mc_op *op, const struct key_place *epoch, struct slice key, char *at)
+{
+    keyspace_compose(epoch, key, at);
+    op->epoch_len = (uint8_t)epoch->wire_len;
+    at[epoch->wire_len] = ' ';
+    return at + epoch->wire_len + 1;
+}
+
 /* "get" or "gat <exptime>", of a command that begins; returns where it ends. */
 static char *put_head(struct mc_connection *connection, enum mc_verb verb, uint64_t batch_id,
                       struct slice exptime, char *at)
@@ -101,20 +110,22 @@ static char *put_head(struct mc_connection *connection, enum mc_verb verb, uint6
 #define HEAD_MAX 64u
 
 bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
-                       const struct key_place *place, struct slice key, uint64_t batch_id,
-                       struct slice exptime)
+                       const struct key_place *place, const struct key_place *epoch,
+                       struct slice key, uint64_t batch_id, struct slice exptime)
 {
     struct buffer_pool *pool = &worker_of(connection)->buffers;
     size_t limit = exptime.len > 0 ? BATCH_BYTES_GAT : BATCH_BYTES;
-    size_t needed = 1 + place->wire_len + 2;
+    unsigned keys = epoch != NULL ? 2 : 1;
+    size_t keys_len = place->wire_len + (epoch != NULL ? epoch->wire_len + 1 : 0);
+    size_t needed = 1 + keys_len + 2;
     struct chunk *chunk;
     bool in_room;
     char *begin;
     char *at;
 
     if (connection->batch_last != NULL &&
-        (connection->batch_id != batch_id || connection->batch_keys >= BATCH_KEYS ||
-         connection->batch_bytes + place->wire_len + 3 > limit) &&
+        (connection->batch_id != batch_id || connection->batch_keys + keys > BATCH_KEYS ||
+         connection->batch_bytes + keys_len + 3 > limit) &&
         !mc_connection_close_batch(connection))
         return false;
     ensure(exptime.len + 8 < HEAD_MAX);
@@ -130,6 +141,8 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
     else
         counter_add(&connection->server->cell->batched_keys, 1);
     *at++ = ' ';
+    if (epoch != NULL)
+        at = put_epoch(op, epoch, key, at);
     at = put_key(op, place, key, chunk, at);
     if (!buffer_append_ref(&connection->output, pool, chunk, begin, (size_t)(at - begin)))
         return false;
@@ -140,9 +153,68 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
         chunk->used += (size_t)(at - begin);
     }
     connection->batch_last = op;
-    connection->batch_keys++;
-    connection->batch_bytes += place->wire_len + 1;
+    connection->batch_keys += keys;
+    connection->batch_bytes += keys_len + 1;
     mc_connection_enqueue(connection, op);
+    return true;
+}
+
+bool mc_connection_gat(struct mc_connection *connection, struct mc_op *op,
+                       const struct key_place *place, const struct key_place *epoch,
+                       struct slice key, struct slice exptime)
+{
+    struct buffer_pool *pool = &worker_of(connection)->buffers;
+    struct slice verb = mc_verb_name(op->verb);
+    size_t len = 4 + epoch->wire_len + 2 + verb.len + 1 + exptime.len + 1 + place->wire_len + 2;
+    struct chunk *chunk;
+    char *begin;
+    char *at;
+
+    if (!mc_connection_close_batch(connection))
+        return false;
+    chunk = buffer_pool_append_chunk(pool, len);
+    if (chunk == NULL || !mc_op_keep_key(op, place, key))
+        return false;
+    at = begin = chunk->data + chunk->used;
+    memcpy(at, "get ", 4);
+    at = put_epoch(op, epoch, key, at + 4);
+    memcpy(at - 1, "\r\n", 2);
+    at++;
+    memcpy(at, verb.data, verb.len);
+    at += verb.len;
+    *at++ = ' ';
+    memcpy(at, exptime.data, exptime.len);
+    at += exptime.len;
+    *at++ = ' ';
+    at = put_key(op, place, key, chunk, at);
+    memcpy(at, "\r\n", 2);
+    if (!buffer_append_ref(&connection->output, pool, chunk, begin, len))
+        return false;
+    chunk->used += len;
+    op->flags |= MC_OP_BATCH_END;
+    mc_connection_enqueue(connection, op);
+    return true;
+}
+
+struct slice mc_text_epoch_wire(const struct mc_op *op)
+{
+    const char *end = op->wire - 1;
+
+    /* Of a gat, the line before. */
+    if (op->verb >= MC_GAT)
+        while (*end != '\r')
+            end--;
+    return slice_of(end - op->epoch_len, op->epoch_len);
+}
+
+bool mc_text_keep_wire(struct mc_op *op, const struct key_place *place, struct slice key)
+{
+    struct chunk *chunk = buffer_pool_append_chunk(&op->plane->worker->buffers, place->wire_len);
+
+    if (chunk == NULL || !mc_op_keep_key(op, place, key))
+        return false;
+    (void)put_key(op, place, key, chunk, chunk->data + chunk->used);
+    chunk->used += place->wire_len;
     return true;
 }
 

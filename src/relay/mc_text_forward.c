@@ -3,8 +3,10 @@
  * go to the key's server. The gets are in relay/mc_text_get.c.
  */
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_observe.h"
+#include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
 
 #include <inttypes.h>
@@ -120,6 +122,37 @@ static enum mc_forward_verdict send_line(struct mc_client *client, struct mc_con
     return MC_FORWARD_OK;
 }
 
+/* In epoch mode the value decides together with what is stored, or the command may come to be such
+ * a one: then all of it is gathered, of any length. */
+static bool is_gathered(const struct mc_request *request, const struct key_place *place)
+{
+    return mc_is_epoch(place) && (request->verb != MC_SET || place->writes == WRITES_FILL);
+}
+
+/* Waits for the value, which is left in the input, to be swallowed. MC_FORWARD_OK: it is here. */
+static enum mc_forward_verdict gather(struct mc_client *client, const struct mc_request *request,
+                                      struct slice *value)
+{
+    struct slice bytes = input_bytes(&client->input);
+    size_t total = request->line_len + (size_t)request->value_len + 2;
+
+    if (bytes.len < total) {
+        client->need = total;
+        return MC_FORWARD_MORE;
+    }
+    *value = slice_of(bytes.data + request->line_len, (size_t)request->value_len + 2);
+    return MC_FORWARD_OK;
+}
+
+static enum mc_forward_verdict refuse_value(struct mc_client *client,
+                                            const struct mc_request *request, struct slice answer)
+{
+    counter_add(&client->cell->refused, 1);
+    client->swallow = request->value_len + 2;
+    return request->noreply || mc_client_answer(client, answer) ? MC_FORWARD_OK
+                                                                : MC_FORWARD_NO_MEMORY;
+}
+
 /* All commands of one key and one reply line. */
 enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_request *original,
                                    struct slice value)
@@ -128,7 +161,8 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
     const struct config_cache *config = mc_view_config(client->view);
     bool storage = mc_verb_is_storage(request.verb);
     bool too_large = storage && request.value_len > config->max_value;
-    bool upload = storage && !too_large && value.len == 0;
+    bool in_input = storage && value.len == 0; /* the value, or what is here of it */
+    bool upload = in_input && !too_large;
     struct mc_server *server;
     struct mc_connection *connection;
     struct key_place place;
@@ -136,15 +170,25 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
     struct slice beginning = slice_of(NULL, 0);
     struct mc_op *op;
 
+    verdict = keyspace_place(mc_client_plan(client)->keyspace, client->arm, request.keys, &place);
+    if (upload && verdict == KEY_OK && is_gathered(&request, &place)) {
+        if (buffer_pool_size(&client->plane->worker->buffers) > MC_MEMORY_SPARE)
+            return refuse_value(client, original,
+                                SLICE("SERVER_ERROR out of memory storing object\r\n"));
+        if (gather(client, original, &value) == MC_FORWARD_MORE)
+            return MC_FORWARD_MORE;
+        if (memcmp(value.data + request.value_len, "\r\n", 2) != 0)
+            return refuse_value(client, original, SLICE("CLIENT_ERROR bad data chunk\r\n"));
+        upload = false;
+    }
     /* It goes another way than what came before, also without a reply, and must not overtake it. */
     if (upload && mc_upload_waits(client, request.keys))
         return MC_FORWARD_WAIT;
-    verdict = keyspace_place(mc_client_plan(client)->keyspace, client->arm, request.keys, &place);
     if (storage && verdict == KEY_OK && place.guard && !too_large &&
         !beginning_of(client, original, value, &beginning))
         return MC_FORWARD_MORE;
     mc_count_command(client->cell, request.verb);
-    if (storage && value.len == 0)
+    if (in_input)
         client->swallow = request.value_len + 2;
     if (verdict != KEY_OK)
         return mc_refuse_key(client, original, verdict);
@@ -157,6 +201,8 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
                    : MC_FORWARD_NO_MEMORY;
     if (mc_observe_due(client->plane))
         observe(client, original, value);
+    if (mc_is_epoch(&place))
+        return mc_text_forward_epoch(client, original, &place, value, too_large);
     if (too_large)
         make_delete(&request);
     server =

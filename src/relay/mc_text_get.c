@@ -7,6 +7,7 @@
  * apart in steps: client->get_taken says how far. Its line stays in the input meanwhile.
  */
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_text.h"
@@ -32,13 +33,19 @@ static bool forward_key(struct mc_client *client, const struct mc_request *reque
         client->view->servers[placement_server(mc_client_plan(client)->placement, key)];
     struct mc_connection *connection = mc_server_connection(server, &mc_text, client->affinity);
     struct mc_op *op = mc_client_op(client, request->verb);
+    bool has_epoch = mc_is_epoch(place);
+    struct key_place epoch;
 
     if (op == NULL)
         return false;
     if (last)
         op->flags |= MC_OP_LAST;
-    if (request->verb <= MC_GETS && mc_tracks_misses(client, place))
+    if (has_epoch) {
+        op->flags |= MC_OP_EPOCH | MC_OP_TRACK;
+        keyspace_epoch(mc_client_plan(client)->keyspace, key, &epoch);
+    } else if (request->verb <= MC_GETS && mc_tracks_misses(client, place)) {
         op->flags |= MC_OP_TRACK;
+    }
     if (mc_observe_due(client->plane))
         mc_observe_read(client, key);
     counter_add(&client->cell->gets, 1);
@@ -46,10 +53,15 @@ static bool forward_key(struct mc_client *client, const struct mc_request *reque
         counter_add(&client->cell->touches, 1);
     mc_client_expect(client, op);
     if (connection == NULL) {
+        if (has_epoch && !mc_text_keep_wire(op, place, key))
+            return false;
         mc_op_fail_here(op, server);
         return !client->closed;
     }
-    if (mc_connection_get(connection, op, place, key, batch, request->number)) {
+    if (has_epoch && request->verb >= MC_GAT
+            ? mc_connection_gat(connection, op, place, &epoch, key, request->number)
+            : mc_connection_get(connection, op, place, has_epoch ? &epoch : NULL, key, batch,
+                                request->number)) {
         mc_client_hold_back(client, connection);
         return true;
     }

@@ -11,6 +11,7 @@
  */
 #include "crossfade/proto/mc_reply.h"
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pairing.h"
 #include "crossfade/relay/mc_pools.h"
@@ -40,10 +41,23 @@ static const unsigned allowed[] = {
     [MC_VERSION] = KIND(MC_REPLY_VERSION),
 };
 
+void mc_text_missed(struct mc_op *op)
+{
+    counter_add(&op->cell->misses, 1);
+    if (op->verb >= MC_GAT)
+        counter_add(&op->cell->touch_misses, 1);
+    mc_op_part_done(op, slice_of(NULL, 0));
+}
+
 static void miss(struct mc_connection *connection)
 {
     struct mc_op *op = mc_pair_take(connection);
 
+    if (op->flags & MC_OP_EPOCH) {
+        if (mc_epoch_missed(connection, op))
+            mc_text_missed(op);
+        return;
+    }
     counter_add(&op->cell->misses, 1);
     if (op->verb >= MC_GAT)
         counter_add(&op->cell->touch_misses, 1);
@@ -103,6 +117,8 @@ static enum mc_pair take_value(struct mc_connection *connection, struct mc_op *o
     struct slice bytes = pairing->bytes;
     bool whole = bytes.len >= total;
 
+    if (op->flags & MC_OP_EPOCH)
+        return mc_text_take_stamped(connection, op, reply, pairing);
     if (reply->with_cas != (op->verb == MC_GETS || op->verb == MC_GATS))
         return mc_pair_doubt(pairing, "a cas number where none was asked for, or none",
                              reply->line);
@@ -133,6 +149,9 @@ static enum mc_pair pair_value(struct mc_connection *connection, const struct mc
     struct mc_op *op = STAILQ_FIRST(&connection->ops);
 
     while (!slice_equal(mc_op_wire(op), reply->key)) {
+        if ((op->flags & (MC_OP_EPOCH | MC_OP_PAST)) == MC_OP_EPOCH &&
+            slice_equal(mc_text_epoch_wire(op), reply->key))
+            return mc_text_take_epoch(connection, op, reply, pairing);
         if (op->flags & MC_OP_BATCH_END)
             return mc_pair_doubt(pairing, "a value for a key that was not asked for", reply->key);
         miss(connection);
@@ -163,7 +182,10 @@ static enum mc_pair pair_get(struct mc_connection *connection, const struct mc_r
     if (reply->kind != MC_REPLY_END && (KIND(reply->kind) & ERRORS) == 0)
         return mc_pair_doubt(pairing, "an answer that does not fit a get", reply->line);
     input_consume(&connection->input, reply->line_len);
-    end_batch(connection, reply);
+    if (mc_text_epoch_comes_alone(STAILQ_FIRST(&connection->ops)))
+        STAILQ_FIRST(&connection->ops)->flags |= MC_OP_PAST;
+    else
+        end_batch(connection, reply);
     return MC_PAIR_ON;
 }
 
@@ -171,7 +193,7 @@ static void count_line(const struct mc_op *op, enum mc_reply_kind kind)
 {
     struct mc_arm_cell *cell = op->cell;
 
-    if (op->primary != NULL || cell == NULL || (op->flags & MC_OP_TOO_LARGE))
+    if (op->primary != NULL || cell == NULL || (op->flags & (MC_OP_TOO_LARGE | MC_OP_DROP)))
         return;
     switch (op->verb) {
     case MC_DELETE:
@@ -201,6 +223,7 @@ static void pair_line(struct mc_connection *connection, const struct mc_reply *r
 {
     struct mc_op *op = mc_pair_take(connection);
     struct slice line = slice_of(reply->line.data, reply->line_len);
+    bool refused = (KIND(reply->kind) & ERRORS) != 0;
 
     input_consume(&connection->input, reply->line_len);
     count_line(op, reply->kind);
@@ -208,10 +231,15 @@ static void pair_line(struct mc_connection *connection, const struct mc_reply *r
         mc_op_free(op);
         return;
     }
-    if (op->primary != NULL && (KIND(reply->kind) & ERRORS) != 0)
+    if (op->primary != NULL && refused) {
         mc_op_part_failed(op, "a memcached server refused the delete");
-    else
-        mc_op_part_done(op, op->flags & MC_OP_TOO_LARGE ? too_large : line);
+        return;
+    }
+    if (refused)
+        mc_op_put_back(op);
+    else if (op->flags & MC_OP_DROP)
+        line = SLICE("STORED\r\n");
+    mc_op_part_done(op, op->flags & MC_OP_TOO_LARGE ? too_large : line);
 }
 
 enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *pairing)
@@ -224,9 +252,13 @@ enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *p
         return mc_pair_doubt(pairing, "bytes that no request asked for", bytes);
     if (!connection->expect_end && mc_verb_is_meta(op->verb))
         return mc_meta_pair(connection, op, pairing);
-    if (!connection->expect_end && mc_verb_is_get(op->verb) &&
-        mc_reply_hit(bytes, mc_op_wire(op), &reply))
-        return take_value(connection, op, &reply, pairing);
+    if (!connection->expect_end && mc_verb_is_get(op->verb)) {
+        if ((op->flags & (MC_OP_EPOCH | MC_OP_PAST)) == MC_OP_EPOCH &&
+            mc_reply_hit(bytes, mc_text_epoch_wire(op), &reply))
+            return mc_text_take_epoch(connection, op, &reply, pairing);
+        if (mc_reply_hit(bytes, mc_op_wire(op), &reply))
+            return take_value(connection, op, &reply, pairing);
+    }
     if (!connection->expect_end && op->verb == MC_ERRAND)
         return mc_text_pair_errand(connection, op, pairing);
     switch (mc_reply_parse(bytes, &reply)) {

@@ -56,6 +56,10 @@ enum mc_op_flag {
     MC_OP_EPOCH = 16384,    /* a read of epoch mode: the epoch item comes before the value */
     MC_OP_SEEN = 32768,     /* the epoch item was there, its token is in `token` */
     MC_OP_NO_EPOCH = 65536, /* what was there in its place is none */
+    MC_OP_PAST = 131072,    /* the epoch item's reply is over; the value's is the next */
+    MC_OP_SKIP = 262144,    /* what streams now is not passed on: it does not count */
+    MC_OP_FILL = 524288,    /* a set that has taken a miss: it goes back if the set fails */
+    MC_OP_DROP = 1048576,   /* the delete of a set that is not kept: answered as stored */
 };
 
 struct mc_op {
@@ -129,6 +133,9 @@ void mc_op_untold(struct mc_op *op, const char *reason);
 
 /* The server is down: the operation, which no connection has, fails where it stands. */
 void mc_op_fail_here(struct mc_op *op, const struct mc_server *server);
+/* It is not done: the miss that it has taken (MC_OP_FILL) is remembered again, lest the client's
+ * next try count as a change. */
+void mc_op_put_back(struct mc_op *op);
 /* What the client is to hear, instead of what was there before; nothing if nobody waits for it. */
 void mc_op_set_reply(struct mc_op *op, struct slice line);
 

@@ -40,6 +40,15 @@ void mc_pair_passed(struct mc_connection *connection, struct mc_op *op, const st
 void mc_pair_body(struct mc_connection *connection, struct mc_op *op, uint64_t len, uint64_t whole);
 
 /*
+ * Epoch mode. What streams next for the first operation, `len` bytes with the line end, is not
+ * passed on: an epoch item that is none (without MC_OP_PAST, which it then has), or a value that is
+ * not current, which ends in mc_pair_missed.
+ */
+void mc_pair_skip(struct mc_connection *connection, struct mc_op *op, uint64_t len);
+/* The first operation, all of whose reply is consumed, has no current value. */
+void mc_pair_missed(struct mc_connection *connection);
+
+/*
  * An errand's operation, with op->errand: the head of the item that it fetches is consumed, and its
  * flags, cas and what is left of its time (exptime) are noted in the errand. The value's `len`
  * bytes are collected as they come, then it is answered. A value that is larger than any of ours,
