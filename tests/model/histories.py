@@ -110,10 +110,9 @@ class Client:
 
     def __init__(self, run, number, sidecar, arm, port, rng):
         self.run, self.number, self.sidecar, self.arm, self.rng = run, number, sidecar, arm, rng
-        dialects = ["classic", "meta", "binary"]
-        first = number % 3
-        self.connections = [Connection(port, dialects[first]),
-                            Connection(port, dialects[(first + rng.randrange(3)) % 3])]
+        dialects = run.config.get("dialects", ["classic", "meta", "binary"])
+        first, second = number % len(dialects), rng.randrange(len(dialects))
+        self.connections = [Connection(port, dialects[first]), Connection(port, dialects[second])]
         self.steps = self.work()
         self.request = self.connection = self.begun = None
         self.wake = 0
@@ -171,7 +170,7 @@ class Client:
         if rng.random() < 0.4:
             yield rng.choice((0, 0, 0.001, 0.004, 0.02))
         write, value = self.write(key, version, True, missed)
-        verb = "add" if rng.random() < 0.25 else "set"
+        verb = "add" if rng.random() < self.run.config.get("adds", 0.25) else "set"
         reply = yield from self.send_write(verb, key, write, value)
         if reply[0] == "ERROR" and verb == "set" and self.run.retries and rng.random() < 0.5:
             again, value = self.write(key, version, True, missed)

@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import harness
+import mutants
 import world
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -78,6 +79,49 @@ class Judge(Histories):
         here = self.world("fanout", sidecars=1, journal=False, claims="epoch")
         result = here.round(1, seconds=3, operations=1 << 40, count=0)
         self.assertTrue([text for text in result["violations"] if text.startswith("G3")])
+
+
+class Mutants(Histories):
+    """With a guarantee switched off, the judge finds it. In short one of each mode; all of them
+    with MODEL_MUTANTS=1."""
+
+    SHORT = ("fanout-no-companion",)
+
+    def found(self, name, tries=10):
+        mutant = mutants.MUTANTS[name]
+        given = os.environ.get("CROSSFADE_BUILD")
+        place = os.path.join(self.folder, "mutant")
+        os.mkdir(place)
+        mutants.build(mutant, place)
+        os.environ["CROSSFADE_BUILD"] = place
+        try:
+            here = self.world(mutant.mode, sidecars=2)
+            for seed in range(1, tries + 1):
+                result = here.round(seed, seconds=3, operations=1 << 40, **mutant.round)
+                finds = [text for text in result["violations"] if text.startswith(mutant.finds)]
+                if finds:
+                    print("%s: found with seed %d:\n%s" % (name, seed, min(finds, key=len)))
+                    return
+                if result["violations"]:
+                    print("%s: with seed %d something else:\n%s" % (
+                        name, seed, min(result["violations"], key=len)))
+            self.fail("%s is not found in %d rounds" % (name, tries))
+        finally:
+            os.environ.pop("CROSSFADE_BUILD")
+            if given is not None:
+                os.environ["CROSSFADE_BUILD"] = given
+
+
+def mutant_test(name):
+    def test(self):
+        if name not in self.SHORT and not os.environ.get("MODEL_MUTANTS"):
+            self.skipTest("MODEL_MUTANTS")
+        self.found(name)
+    return test
+
+
+for _name in mutants.MUTANTS:
+    setattr(Mutants, "test_" + _name.replace("-", "_"), mutant_test(_name))
 
 
 class Seeds(Histories):
