@@ -33,6 +33,27 @@ static enum mc_pair doubt_length(const struct mc_reply *reply, struct mc_pairing
     return mc_pair_doubt(pairing, "a value is longer than announced", reply->line);
 }
 
+bool mc_text_epoch_hit(struct mc_connection *connection, struct mc_op *op, struct slice *bytes)
+{
+    static const char middle[] = " 24\r\n"; /* behind the one digit of the flags */
+    struct slice wire = mc_text_epoch_wire(op);
+    const char *at = bytes->data;
+    size_t head = 6 + wire.len + 2 + sizeof(middle) - 1;
+    size_t total = head + EPOCH_LENGTH + 2;
+
+    if (bytes->len < total || memcmp(at, "VALUE ", 6) != 0 ||
+        memcmp(at + 6, wire.data, wire.len) != 0 || at[6 + wire.len] != ' ' ||
+        memcmp(at + 6 + wire.len + 2, middle, sizeof(middle) - 1) != 0 ||
+        (unsigned char)(at[6 + wire.len + 1] - '0') > 9 || memcmp(at + total - 2, "\r\n", 2) != 0)
+        return false;
+    mc_epoch_seen(op, slice_of(at + head, EPOCH_LENGTH));
+    op->flags |= MC_OP_PAST;
+    input_consume(&connection->input, total);
+    *bytes = slice_of(at + total, bytes->len - total);
+    return true;
+}
+_Static_assert(EPOCH_LENGTH == 24, "as the line says");
+
 enum mc_pair mc_text_take_epoch(struct mc_connection *connection, struct mc_op *op,
                                 const struct mc_reply *reply, struct mc_pairing *pairing)
 {

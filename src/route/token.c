@@ -1,5 +1,6 @@
 #include "crossfade/route/token.h"
 
+#include <endian.h>
 #include <sys/random.h>
 
 #define WORKER_SHIFT 48u
@@ -34,13 +35,13 @@ static void write_number(uint64_t number, unsigned bytes, char *out)
         out[i] = (char)(unsigned char)(number >> (8 * (bytes - 1 - i)));
 }
 
-static uint64_t read_number(const char *bytes, unsigned count)
+/* Each read of epoch mode comes here three times. */
+static uint64_t read_64(const char *bytes)
 {
-    uint64_t number = 0;
+    uint64_t number;
 
-    for (unsigned i = 0; i < count; i++)
-        number = number << 8 | (unsigned char)bytes[i];
-    return number;
+    memcpy(&number, bytes, sizeof(number));
+    return be64toh(number);
 }
 
 static void write_token(const struct token *token, char *out)
@@ -51,7 +52,7 @@ static void write_token(const struct token *token, char *out)
 
 static struct token read_token(const char *bytes)
 {
-    return (struct token){ { read_number(bytes, 8), read_number(bytes + 8, 8) } };
+    return (struct token){ { read_64(bytes), read_64(bytes + 8) } };
 }
 
 void epoch_write(const struct token *token, uint64_t now, char *out)
@@ -65,7 +66,7 @@ bool epoch_read(struct slice value, struct token *token, uint64_t *written)
     if (value.len != EPOCH_LENGTH)
         return false;
     *token = read_token(value.data);
-    *written = read_number(value.data + TOKEN_LENGTH, 8);
+    *written = read_64(value.data + TOKEN_LENGTH);
     return !token_is_none(token);
 }
 
@@ -79,7 +80,8 @@ void stamp_read(struct slice value, struct token *token, uint32_t *expiry)
 {
     ensure(value.len >= STAMP_LENGTH);
     *token = read_token(value.data);
-    *expiry = (uint32_t)read_number(value.data + TOKEN_LENGTH, 4);
+    memcpy(expiry, value.data + TOKEN_LENGTH, sizeof(*expiry));
+    *expiry = be32toh(*expiry);
 }
 
 uint32_t stamp_expiry(int64_t exptime, uint64_t now)

@@ -82,7 +82,10 @@ enum mc_forward_verdict mc_text_forward_epoch(struct mc_client *client,
 /* mc_dialect.changed, of a classic command. */
 void mc_text_changed(struct mc_op *op, const struct mc_changed *result);
 
-/* relay/mc_text_epoch_get.c: the epoch item's VALUE, or the stamped one, of the first operation. */
+/* relay/mc_text_epoch_get.c: is the epoch item of a get, as it is all the time, what `bytes` begin
+ * with? Then it is noted, and consumed. */
+bool mc_text_epoch_hit(struct mc_connection *connection, struct mc_op *op, struct slice *bytes);
+/* The epoch item's VALUE, or the stamped one, of the first operation. */
 enum mc_pair mc_text_take_epoch(struct mc_connection *connection, struct mc_op *op,
                                 const struct mc_reply *reply, struct mc_pairing *pairing);
 enum mc_pair mc_text_take_stamped(struct mc_connection *connection, struct mc_op *op,
