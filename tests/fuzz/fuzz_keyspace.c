@@ -17,6 +17,25 @@ static char word[] = "p";
 static struct config_rule rules[] = { { .match = lock, .prefix = true, .scope = SCOPE_SHARED },
                                       { .match = word, .prefix = false, .scope = SCOPE_SHARED } };
 
+/* Whatever the key, its epoch item can stand in a text line and is no client's key. */
+static void check_epoch(const struct keyspace *keyspace, struct slice key)
+{
+    struct key_place place;
+    char wire[KEY_MAX + 1];
+
+    keyspace_epoch(keyspace, key, &place);
+    ensure(place.wire_len <= KEY_MAX && place.prefix.len % 3 == 0);
+    wire[place.wire_len] = '\r';
+    keyspace_compose(&place, key, wire);
+    ensure(wire[place.wire_len] == '\r');
+    ensure(keyspace_is_text(slice_of(wire, place.wire_len)));
+    ensure(slice_starts(slice_of(wire, place.wire_len), SLICE("cf~:e:")));
+    if (!keyspace_bystander(keyspace, key, &place))
+        return;
+    keyspace_compose(&place, key, wire);
+    ensure(!slice_starts(slice_of(wire, place.wire_len), SLICE("cf~")));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint64_t generations[] = { 1, 1, 12345 };
@@ -35,11 +54,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.cache.reserved_keys = (data[0] & 32u) != 0   ? RESERVED_KEYS_REFUSE
                                  : (data[0] & 16u) != 0 ? RESERVED_KEYS_HASH
                                                         : RESERVED_KEYS_KEEP;
+    config.cache.coherence = (data[0] & 64u) != 0 ? COHERENCE_EPOCH : COHERENCE_FANOUT;
     config.cache.rules = rules;
     config.cache.rule_count = (data[0] & 8u) != 0 ? 2 : 0;
     key = slice_of((const char *)data + 1, size - 1);
     keyspace = keyspace_create(&config, generations);
     ensure(keyspace != NULL);
+    check_epoch(keyspace, key);
     switch (keyspace_place(keyspace, arm, key, &place)) {
     case KEY_TOO_LONG:
         ensure(
@@ -64,14 +85,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         keyspace_compose(&place, key, wire);
         ensure(wire[place.wire_len] == '\r');
         ensure(slice_starts(slice_of(wire, place.wire_len), place.prefix));
-        ensure(place.prefix.len == 0 || place.prefix.data == keyspace_prefix(keyspace, arm).data);
+        ensure(place.prefix.len == 0 ||
+               place.prefix.data == (place.coherence == COHERENCE_EPOCH
+                                         ? keyspace_epoch_prefix(keyspace, arm)
+                                         : keyspace_prefix(keyspace, arm))
+                                        .data);
         ensure(
             place.hashed ||
             slice_equal(slice_of(wire + place.prefix.len, place.wire_len - place.prefix.len), key));
         /* Without a prefix it must not lie where an arm with one has its entries. */
         for (unsigned other = 0; other < 3 && place.prefix.len == 0; other++)
-            ensure(keyspace_prefix(keyspace, other).len == 0 ||
-                   !slice_starts(slice_of(wire, place.wire_len), keyspace_prefix(keyspace, other)));
+            ensure(
+                !slice_starts(slice_of(wire, place.wire_len), SLICE("cf~")) &&
+                (keyspace_prefix(keyspace, other).len == 0 ||
+                 !slice_starts(slice_of(wire, place.wire_len), keyspace_prefix(keyspace, other))));
         break;
     }
     keyspace_destroy(keyspace);
