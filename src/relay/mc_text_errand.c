@@ -29,6 +29,15 @@ static bool is_storage(enum mc_errand_kind kind)
     return kind >= MC_ERRAND_SET && kind <= MC_ERRAND_CAS;
 }
 
+/* A classic line holds more than keyspace_is_text allows, tabs for example, and clients send it. */
+static bool fits_line(struct slice key)
+{
+    for (size_t i = 0; i < key.len; i++)
+        if (key.data[i] == ' ' || key.data[i] == '\n' || key.data[i] == '\0')
+            return false;
+    return true;
+}
+
 /* -- Composing --------------------------------------------------------------------------------- */
 
 static size_t classic_line(const struct mc_errand *errand, char *line)
@@ -121,7 +130,7 @@ bool mc_text_compose_errand(struct mc_connection *connection, struct mc_op *op,
                             struct mc_errand *errand)
 {
     struct buffer_pool *pool = &connection->server->plane->worker->buffers;
-    bool text = keyspace_is_text(errand->wire);
+    bool text = fits_line(errand->wire);
     bool spoken = connection->meta == MC_META_SPOKEN;
     bool meta = !text || (errand->kind == MC_ERRAND_FETCH && errand->wants_ttl && spoken);
     char line[LINE_MAX_BYTES];
