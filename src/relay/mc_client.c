@@ -343,8 +343,9 @@ static enum mc_step parse_one(struct mc_client *client)
     }
     if (client->upload_left > 0)
         return feed_upload(client);
-    if (client->upload != NULL || client->flushing || client->blocked_by != NULL ||
-        client->op_count >= MC_CLIENT_OPS || client->output.len > MC_HIGH_WATER)
+    if (client->upload != NULL || client->flushing || client->changing ||
+        client->blocked_by != NULL || client->op_count >= MC_CLIENT_OPS ||
+        client->output.len > MC_HIGH_WATER)
         return MC_STEP_STOP;
     if (client->stage != MC_STAGE_SERVED)
         return mc_login_step(client, bytes);

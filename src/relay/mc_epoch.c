@@ -72,9 +72,10 @@ static struct part *part_of(struct mc_errand *errand)
 /* What is stored is an epoch item with that token. False without memory. */
 static bool write_epoch(struct part *part, const struct token *token, enum epoch_kind kind)
 {
+    struct epoch epoch = { .token = *token, .written = mc_epoch_clock(), .keep = 0 };
     char value[EPOCH_LENGTH];
 
-    epoch_write(token, mc_epoch_clock(), value);
+    epoch_write(&epoch, value);
     part->errand.flags = kind;
     return buffer_append_copy(&part->errand.value, &part->op->plane->worker->buffers, value,
                               sizeof(value));
@@ -84,23 +85,37 @@ static bool write_epoch(struct part *part, const struct token *token, enum epoch
 
 void mc_epoch_seen(struct mc_op *op, struct slice value)
 {
-    uint64_t written;
+    struct epoch epoch;
 
-    op->flags |= epoch_read(value, &op->token, &written) ? MC_OP_SEEN : MC_OP_NO_EPOCH;
+    if (!epoch_read(value, &epoch)) {
+        op->flags |= MC_OP_NO_EPOCH;
+        return;
+    }
+    op->flags |= MC_OP_SEEN;
+    op->token = epoch.token;
+    op->keep = epoch.keep;
 }
 
-bool mc_epoch_is_current(struct mc_op *op, struct slice head)
+bool mc_epoch_is_current(struct mc_op *op, struct slice head, uint64_t cas)
 {
     struct token token;
     uint32_t expiry;
 
     if ((op->flags & MC_OP_SEEN) && head.len >= STAMP_LENGTH) {
         stamp_read(head, &token, &expiry);
-        if (token_equal(&token, &op->token))
+        if (token_equal(&token, &op->token) || (op->keep != 0 && op->keep == cas))
             return true;
     }
     counter_add(&op->cell->stale_refused, 1);
     return false;
+}
+
+bool mc_epoch_fetched(const struct buffer *value, struct epoch *epoch)
+{
+    char bytes[EPOCH_LENGTH];
+    size_t len = buffer_peek(value, bytes, sizeof(bytes));
+
+    return value->len == len && epoch_read(slice_of(bytes, len), epoch);
 }
 
 /* Nothing is known of the epoch: whoever fills now is not believed. */
@@ -130,16 +145,10 @@ static void read_over(struct part *part)
 static void fetched(struct mc_errand *errand, const struct mc_answer *answer)
 {
     struct part *part = part_of(errand);
-    struct mc_op *op = part->op;
-    char value[EPOCH_LENGTH];
-    uint64_t written;
-    size_t len;
+    struct epoch epoch;
 
-    if (answer->kind == MC_ANSWER_DONE) {
-        len = buffer_peek(&errand->value, value, sizeof(value));
-        if (errand->value.len != len || !epoch_read(slice_of(value, len), &op->token, &written))
-            op->token = (struct token){ { 0, 0 } };
-    }
+    if (answer->kind == MC_ANSWER_DONE && mc_epoch_fetched(&errand->value, &epoch))
+        part->op->token = epoch.token;
     read_over(part);
 }
 
@@ -302,6 +311,10 @@ static bool tell_bystanders(struct mc_connection *connection, struct mc_op *op, 
 void mc_epoch_invalidate(struct mc_connection *connection, struct mc_op *op, struct slice key,
                          const struct token *token, enum epoch_kind kind)
 {
+    if (op->client == NULL && op->plane->view == NULL) {
+        mc_op_untold(op, "no connection to its memcached server");
+        return;
+    }
     counter_add(kind == EPOCH_DELETED ? &op->cell->told_deletes : &op->cell->told_mutations, 1);
     if (tell_epoch(connection, op, key, token, kind) && tell_bystanders(connection, op, key))
         return;

@@ -32,6 +32,7 @@ struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_
     op->opaque = 0;
     op->epoch_len = 0;
     op->token = (struct token){ { 0, 0 } };
+    op->keep = 0;
     op->errand = NULL;
     return op;
 }

@@ -1,7 +1,7 @@
 #include "crossfade/relay/mc_plane.h"
 
 #include "crossfade/base/log.h"
-#include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_change.h"
 #include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_strangers.h"
@@ -39,6 +39,7 @@ struct mc_plane *mc_plane_create(struct worker *worker)
     slab_init(&plane->clients, sizeof(struct mc_client), CLIENT_PAGE);
     slab_init(&plane->ops, sizeof(struct mc_op), OP_PAGE);
     slab_init(&plane->epoch_parts, mc_epoch_part_size(), OP_PAGE);
+    slab_init(&plane->changes, mc_change_size(), OP_PAGE);
     return plane;
 }
 
@@ -303,6 +304,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
     slab_trim(&plane->clients);
     slab_trim(&plane->ops);
     slab_trim(&plane->epoch_parts);
+    slab_trim(&plane->changes);
 }
 
 void mc_plane_drain(struct mc_plane *plane)
@@ -349,6 +351,7 @@ void mc_plane_destroy(struct mc_plane *plane)
     slab_deinit(&plane->clients);
     slab_deinit(&plane->ops);
     slab_deinit(&plane->epoch_parts);
+    slab_deinit(&plane->changes);
     free(plane->families);
     free(plane);
 }

@@ -2,9 +2,9 @@
  * Reads of epoch mode in the text protocol. One operation stands for the epoch item and the value:
  *
  *   sent       get cf~:e:a cf~py3.0:a cf~:e:b cf~py3.0:b      (operations a, b)
- *   received   VALUE cf~:e:a 2 24 ...                         a's token
+ *   received   VALUE cf~:e:a 2 32 ...                         a's token
  *              VALUE cf~py3.0:a 0 25 <stamp>hello             the same in its stamp: a is answered
- *              VALUE cf~:e:b 1 24 ...
+ *              VALUE cf~:e:b 1 32 ...
  *              END                                            b is a miss
  *
  * A value comes with its stamp, which the client does not get: behind the stamp the bytes received
@@ -35,7 +35,7 @@ static enum mc_pair doubt_length(const struct mc_reply *reply, struct mc_pairing
 
 bool mc_text_epoch_hit(struct mc_connection *connection, struct mc_op *op, struct slice *bytes)
 {
-    static const char middle[] = " 24\r\n"; /* behind the one digit of the flags */
+    static const char middle[] = " 32\r\n"; /* behind the one digit of the flags */
     struct slice wire = mc_text_epoch_wire(op);
     const char *at = bytes->data;
     size_t head = 6 + wire.len + 2 + sizeof(middle) - 1;
@@ -52,7 +52,7 @@ bool mc_text_epoch_hit(struct mc_connection *connection, struct mc_op *op, struc
     *bytes = slice_of(at + total, bytes->len - total);
     return true;
 }
-_Static_assert(EPOCH_LENGTH == 24, "as the line says");
+_Static_assert(EPOCH_LENGTH == 32, "as the line says");
 
 enum mc_pair mc_text_take_epoch(struct mc_connection *connection, struct mc_op *op,
                                 const struct mc_reply *reply, struct mc_pairing *pairing)
@@ -148,6 +148,8 @@ enum mc_pair mc_text_take_stamped(struct mc_connection *connection, struct mc_op
     struct slice bytes = pairing->bytes;
     bool whole = bytes.len >= total;
     const char *value = bytes.data + reply->line_len;
+    uint32_t flags;
+    uint64_t cas = 0;
 
     if (reply->with_cas != wants_cas(op))
         return doubt_cas(reply, pairing);
@@ -159,9 +161,13 @@ enum mc_pair mc_text_take_stamped(struct mc_connection *connection, struct mc_op
     }
     if (whole && memcmp(value + reply->value_len, "\r\n", 2) != 0)
         return doubt_length(reply, pairing);
-    if (!mc_epoch_is_current(op, slice_of(value, reply->value_len < STAMP_LENGTH
-                                                     ? (size_t)reply->value_len
-                                                     : STAMP_LENGTH))) {
+    if (op->keep != 0 && reply->with_cas)
+        mc_reply_numbers(reply, &flags, &cas);
+    if (!mc_epoch_is_current(op,
+                             slice_of(value, reply->value_len < STAMP_LENGTH
+                                                 ? (size_t)reply->value_len
+                                                 : STAMP_LENGTH),
+                             cas)) {
         if (whole) {
             input_consume(&connection->input, (size_t)total);
             op->flags |= MC_OP_PAST;

@@ -55,19 +55,21 @@ static struct token read_token(const char *bytes)
     return (struct token){ { read_64(bytes), read_64(bytes + 8) } };
 }
 
-void epoch_write(const struct token *token, uint64_t now, char *out)
+void epoch_write(const struct epoch *epoch, char *out)
 {
-    write_token(token, out);
-    write_number(now, 8, out + TOKEN_LENGTH);
+    write_token(&epoch->token, out);
+    write_number(epoch->written, 8, out + TOKEN_LENGTH);
+    write_number(epoch->keep, 8, out + TOKEN_LENGTH + 8);
 }
 
-bool epoch_read(struct slice value, struct token *token, uint64_t *written)
+bool epoch_read(struct slice value, struct epoch *epoch)
 {
     if (value.len != EPOCH_LENGTH)
         return false;
-    *token = read_token(value.data);
-    *written = read_64(value.data + TOKEN_LENGTH);
-    return !token_is_none(token);
+    epoch->token = read_token(value.data);
+    epoch->written = read_64(value.data + TOKEN_LENGTH);
+    epoch->keep = read_64(value.data + TOKEN_LENGTH + 8);
+    return !token_is_none(&epoch->token);
 }
 
 void stamp_write(const struct token *token, uint32_t expiry, char *out)

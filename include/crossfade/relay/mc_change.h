@@ -2,10 +2,16 @@
  * A change: a command of epoch mode that depends on what is stored, by compare-and-swap.
  *
  *   fetch epoch and value --> not there, no number, another cas: answered
- *            ^        |
- *            |        `-----> cas epoch (new token) + cas value (stamped with it) --> done:
- * answered
- *            `------------------ another was faster: next round, MC_CHANGE_ROUNDS at most
+ *            ^   |
+ *            |   `--> cas epoch: a new token, `keep` is the value's cas number
+ *            |           |   |
+ *            |<--another-'   `--> cas value, stamped with the new token --> answered
+ *            |    was faster              |
+ *            `<---------------------------' it is gone meanwhile
+ *
+ * Between the two the old value is still valid, by `keep`, for the arm that changes it, and for no
+ * other: so nobody sees a gap, and of two changes at once one waits: it finds the value kept and
+ * fetches again, MC_CHANGE_PATIENCE times. After MC_CHANGE_ROUNDS it is given up.
  *
  * The operation stands in its client's line, in no connection's queue; nothing behind it is parsed
  * until it is answered (client->changing), so that a client's commands keep their order.
@@ -16,22 +22,25 @@
 #include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_errand.h"
 
-#define MC_CHANGE_ROUNDS 16u
+#define MC_CHANGE_ROUNDS 200u
+#define MC_CHANGE_PATIENCE 50u
 
 /* What the client asked for. */
 struct mc_change_request {
-    enum mc_verb verb; /* MC_SET (writes: fill), MC_ADD .. MC_CAS, MC_INCR, MC_DECR, MC_TOUCH */
+    enum mc_verb verb; /* MC_SET (writes: fill), MC_ADD .. MC_DELETE, MC_INCR, MC_DECR, MC_TOUCH */
     struct slice key;
     uint32_t flags;
     int64_t
         exptime;  /* as memcached takes it; of add, set, replace, cas, touch; the initial value */
     uint64_t cas; /* 0: any; binary and meta have it on every verb */
     uint64_t delta;
-    bool has_initial; /* incr, decr: made if absent, with this number */
+    bool touches;     /* incr, decr, append, prepend: exptime counts for the changed value */
+    bool has_initial; /* incr, decr: made if absent, with this number; append, prepend: with the
+                         value */
     uint64_t initial;
+    int64_t initial_exptime;
     struct slice value; /* the client's bytes, kept by reference to `chunk` */
     struct chunk *chunk;
-    bool wants_value; /* meta: the new value is in the result */
     bool wants_ttl;
 };
 
@@ -62,5 +71,8 @@ struct mc_changed {
  */
 bool mc_change_start(struct mc_op *op, const struct key_place *place,
                      const struct mc_change_request *request, struct mc_server *server) MUST_CHECK;
+
+/* Of an object of plane->changes. */
+size_t mc_change_size(void);
 
 #endif

@@ -26,9 +26,11 @@ static inline bool mc_is_epoch(const struct key_place *place)
 
 /* The bytes are the epoch item's value. */
 void mc_epoch_seen(struct mc_op *op, struct slice value);
-/* Is the value that begins with these STAMP_LENGTH bytes (or is shorter) current? Counts one that
- * is not. */
-bool mc_epoch_is_current(struct mc_op *op, struct slice head);
+/* An epoch item's value that an errand has fetched; false: it is none. */
+bool mc_epoch_fetched(const struct buffer *value, struct epoch *epoch) MUST_CHECK;
+/* Is the value that begins with these STAMP_LENGTH bytes (or is shorter) current? `cas`: its
+ * number, which is looked at only if op->keep is not 0. Counts one that is not. */
+bool mc_epoch_is_current(struct mc_op *op, struct slice head, uint64_t cas);
 /*
  * There is no current value. True: the miss is remembered, the dialect finishes the operation.
  * False: an epoch item is made first, and dialect->missed(op) is called when that is answered; the

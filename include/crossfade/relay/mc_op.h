@@ -84,6 +84,7 @@ struct mc_op {
     uint32_t opaque;    /* binary: the client's own */
     uint8_t epoch_len;  /* epoch mode: of the epoch item's wire key; its dialect knows where */
     struct token token; /* epoch mode: see MC_OP_SEEN; of a fill or mutation its own */
+    uint64_t keep;      /* epoch mode: the epoch item's, with MC_OP_SEEN */
     struct mc_errand *errand; /* a command of our own; NULL: a client's */
 };
 

@@ -22,6 +22,7 @@ struct mc_plane {
     struct slab clients;
     struct slab ops;
     struct slab epoch_parts;             /* relay/mc_epoch.c */
+    struct slab changes;                 /* relay/mc_change.c */
     TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */
     LIST_HEAD(, mc_client) owed;         /* those that do not read as fast as they are answered */
     size_t client_count;

@@ -53,6 +53,8 @@ struct mc_arm_cell {
     counter told_mutations; /* new tokens: written by sets, */
     counter told_deletes;   /* by deletes */
     counter told_changes;   /* and by append, incr, cas and the like */
+    counter change_rounds;  /* of these: begun again because another was faster */
+    counter changes_given_up;
     counter noreply_failed; /* a noreply command that the server did not confirm */
     counter refused;        /* client errors: syntax, keys, values */
     counter guarded;        /* of these: values that the guard of a rule has refused */

@@ -1,10 +1,12 @@
 /*
  * Tokens of epoch mode, and the two forms in which they are stored (doc/coherence.md).
  *
- *   an epoch item's value   | token 16 | when it was written, seconds since 1970, 64 bit |
+ *   an epoch item's value   | token 16 | when it was written, seconds since 1970 | keep |
  *   a stamped value         | token 16 | expiry 4 | the client's bytes
  *
- * The expiry is in seconds since 1970, 0: never. Numbers are big-endian.
+ * The expiry is in seconds since 1970, 0: never. Numbers are big-endian, of 64 bits but for that
+ * one. keep: the cas number of the one value that stays valid although its stamp is older, while a
+ * change is on its way (relay/mc_change.h); 0: none.
  *
  * A token is never made twice: 64 random bits of this start of the worker,
  * its number and what it has counted. Nothing trusts a clock: the time in an
@@ -21,7 +23,7 @@
 #include <string.h>
 
 #define TOKEN_LENGTH 16u
-#define EPOCH_LENGTH (TOKEN_LENGTH + 8u)
+#define EPOCH_LENGTH (TOKEN_LENGTH + 16u)
 #define STAMP_LENGTH (TOKEN_LENGTH + 4u)
 
 struct token {
@@ -53,10 +55,16 @@ bool token_start(uint64_t *start) MUST_CHECK;
 void token_source_init(struct token_source *source, uint64_t start, unsigned worker);
 struct token token_next(struct token_source *source);
 
-/* Writes EPOCH_LENGTH bytes. `now`: seconds since 1970. */
-void epoch_write(const struct token *token, uint64_t now, char *out);
+struct epoch {
+    struct token token;
+    uint64_t written;
+    uint64_t keep;
+};
+
+/* Writes EPOCH_LENGTH bytes. */
+void epoch_write(const struct epoch *epoch, char *out);
 /* False: these bytes are no epoch item's value. */
-bool epoch_read(struct slice value, struct token *token, uint64_t *written) MUST_CHECK;
+bool epoch_read(struct slice value, struct epoch *epoch) MUST_CHECK;
 
 /* Writes STAMP_LENGTH bytes. `expiry`: seconds since 1970, 0: never. */
 void stamp_write(const struct token *token, uint32_t expiry, char *out);

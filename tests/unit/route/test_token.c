@@ -27,24 +27,27 @@ Test(token, none_is_made_twice)
 
 Test(token, an_epoch_is_read_as_it_was_written)
 {
-    struct token token = { { UINT64_C(0x0102030405060708), UINT64_C(0xfffefdfcfbfaf9f8) } };
-    struct token read;
-    uint64_t written;
+    struct epoch epoch = { .token = { { UINT64_C(0x0102030405060708),
+                                        UINT64_C(0xf1f2f3f4f5f6f7f8) } },
+                           .written = 0x65a1b2c3,
+                           .keep = 0x1112 };
+    struct epoch read;
     char bytes[EPOCH_LENGTH + 1] = { 0 };
 
-    epoch_write(&token, UINT64_C(0x0000000065a1b2c3), bytes);
+    epoch_write(&epoch, bytes);
     cr_assert_arr_eq(bytes,
-                     "\x01\x02\x03\x04\x05\x06\x07\x08\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
-                     "\0\0\0\0\x65\xa1\xb2\xc3",
-                     EPOCH_LENGTH);
-    cr_assert(epoch_read(slice_of(bytes, EPOCH_LENGTH), &read, &written));
-    cr_assert(token_equal(&read, &token));
-    cr_assert_eq(written, 0x65a1b2c3);
-    cr_assert(!epoch_read(slice_of(bytes, EPOCH_LENGTH - 1), &read, &written));
-    cr_assert(!epoch_read(slice_of(bytes, EPOCH_LENGTH + 1), &read, &written));
-    cr_assert(!epoch_read(slice_of(bytes, 0), &read, &written));
+                     "\x01\x02\x03\x04\x05\x06\x07\x08\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8"
+                     "\0\0\0\0\x65\xa1\xb2\xc3\0\0\0\0\0\0\x11\x12",
+                     EPOCH_LENGTH + 1);
+    cr_assert(epoch_read(slice_of(bytes, EPOCH_LENGTH), &read));
+    cr_assert(token_equal(&read.token, &epoch.token));
+    cr_assert_eq(read.written, epoch.written);
+    cr_assert_eq(read.keep, epoch.keep);
+    cr_assert(!epoch_read(slice_of(bytes, EPOCH_LENGTH - 1), &read));
+    cr_assert(!epoch_read(slice_of(bytes, EPOCH_LENGTH + 1), &read));
+    cr_assert(!epoch_read(slice_of(bytes, 0), &read));
     memset(bytes, 0, TOKEN_LENGTH);
-    cr_assert(!epoch_read(slice_of(bytes, EPOCH_LENGTH), &read, &written), "that is no token");
+    cr_assert(!epoch_read(slice_of(bytes, EPOCH_LENGTH), &read), "that is no token");
 }
 
 Test(token, a_stamp_is_read_as_it_was_written)
