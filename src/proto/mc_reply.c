@@ -77,7 +77,17 @@ static bool is_number(struct slice line)
     return slice_to_u64(line, &n);
 }
 
-bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out)
+/* Behind the digits of a cas number that begins at `at`. */
+static const char *skip_cas(const char *at, const char *end)
+{
+    const char *limit = end - at > 20 ? at + 20 : end;
+
+    while (at < limit && (unsigned)(unsigned char)*at - (unsigned)'0' <= 9)
+        at++;
+    return at;
+}
+
+static inline bool hit(struct slice bytes, struct slice key, bool with_cas, struct mc_reply *out)
 {
     const char *end = bytes.data + (bytes.len < MC_REPLY_LINE_MAX ? bytes.len : MC_REPLY_LINE_MAX);
     const char *at = bytes.data + 6;
@@ -87,13 +97,33 @@ bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out)
         return false;
     out->key = slice_of(at, key.len);
     at = take_numbers(at + key.len + 1, end, out);
-    if (at == NULL || end - at < 2 || memcmp(at, "\r\n", 2) != 0)
+    if (at == NULL)
+        return false;
+    if (with_cas) {
+        const char *number = at + 1;
+        if (at == end || *at != ' ')
+            return false;
+        at = skip_cas(number, end);
+        if (at == number)
+            return false;
+    }
+    if (end - at < 2 || memcmp(at, "\r\n", 2) != 0)
         return false;
     out->kind = MC_REPLY_VALUE;
-    out->with_cas = false;
+    out->with_cas = with_cas;
     out->line = slice_of(bytes.data, (size_t)(at - bytes.data));
     out->line_len = out->line.len + 2;
     return true;
+}
+
+bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out)
+{
+    return hit(bytes, key, false, out);
+}
+
+bool mc_reply_hit_cas(struct slice bytes, struct slice key, struct mc_reply *out)
+{
+    return hit(bytes, key, true, out);
 }
 
 static inline bool take_line(struct slice bytes, struct slice line, enum mc_reply_kind kind,

@@ -137,7 +137,7 @@ bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
         return false;
     at = begin = in_room ? connection->room : chunk->data + chunk->used;
     if (connection->batch_last == NULL)
-        at = put_head(connection, op->verb, batch_id, exptime, at);
+        at = put_head(connection, epoch != NULL ? MC_GETS : op->verb, batch_id, exptime, at);
     else
         counter_add(&connection->server->cell->batched_keys, 1);
     *at++ = ' ';
@@ -164,7 +164,7 @@ bool mc_connection_gat(struct mc_connection *connection, struct mc_op *op,
                        struct slice key, struct slice exptime)
 {
     struct buffer_pool *pool = &worker_of(connection)->buffers;
-    struct slice verb = mc_verb_name(op->verb);
+    struct slice verb = SLICE("gats");
     size_t len = 4 + epoch->wire_len + 2 + verb.len + 1 + exptime.len + 1 + place->wire_len + 2;
     struct chunk *chunk;
     char *begin;

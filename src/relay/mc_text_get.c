@@ -36,6 +36,9 @@ static bool forward_key(struct mc_client *client, const struct mc_request *reque
     bool has_epoch = mc_is_epoch(place);
     struct key_place epoch;
 
+    /* The values' cas numbers are asked for, too. */
+    if (has_epoch && batch == MC_BATCH_GET)
+        batch = MC_BATCH_GETS;
     if (op == NULL)
         return false;
     if (last)

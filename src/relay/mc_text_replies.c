@@ -253,11 +253,13 @@ enum mc_pair mc_text_pair(struct mc_connection *connection, struct mc_pairing *p
     if (!connection->expect_end && mc_verb_is_meta(op->verb))
         return mc_meta_pair(connection, op, pairing);
     if (!connection->expect_end && mc_verb_is_get(op->verb)) {
-        if ((op->flags & (MC_OP_EPOCH | MC_OP_PAST)) == MC_OP_EPOCH && op->verb == MC_GET &&
-            mc_text_epoch_hit(connection, op, &pairing->bytes))
+        if (op->flags & MC_OP_EPOCH) {
+            if (mc_text_epoch_hit(connection, op, pairing, &reply))
+                return mc_text_take_stamped(connection, op, &reply, pairing);
             bytes = pairing->bytes;
-        if (mc_reply_hit(bytes, mc_op_wire(op), &reply))
+        } else if (mc_reply_hit(bytes, mc_op_wire(op), &reply)) {
             return take_value(connection, op, &reply, pairing);
+        }
     }
     if (!connection->expect_end && op->verb == MC_ERRAND)
         return mc_text_pair_errand(connection, op, pairing);

@@ -51,6 +51,8 @@ enum mc_reply_verdict {
  * cas number. False: it is another, or odd, or not all here, and mc_reply_parse() finds out.
  */
 bool mc_reply_hit(struct slice bytes, struct slice key, struct mc_reply *out) MUST_CHECK;
+/* The same with a cas number. */
+bool mc_reply_hit_cas(struct slice bytes, struct slice key, struct mc_reply *out) MUST_CHECK;
 
 enum mc_reply_verdict mc_reply_parse(struct slice bytes, struct mc_reply *out) MUST_CHECK;
 

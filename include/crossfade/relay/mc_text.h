@@ -38,13 +38,14 @@ enum mc_forward_verdict mc_forward_get(struct mc_client *client,
  *
  * Keys with the same batch_id that come one after the other share one get command; `exptime` is for
  * gat and gats, which get a batch_id of their own per command. `epoch`: in epoch mode the place of
- * the epoch item, whose key goes in front of the value's; NULL: in another.
+ * the epoch item, whose key goes in front of the value's, by gets: the value's cas number may say
+ * that it is current (route/token.h); NULL: in another.
  */
 bool mc_connection_get(struct mc_connection *connection, struct mc_op *op,
                        const struct key_place *place, const struct key_place *epoch,
                        struct slice key, uint64_t batch_id, struct slice exptime) MUST_CHECK;
 /* A key of gat or gats in epoch mode, where the epoch item is not touched: two commands, "get" of
- * that and "gat <exptime>" of the value. */
+ * that and "gats <exptime>" of the value. */
 bool mc_connection_gat(struct mc_connection *connection, struct mc_op *op,
                        const struct key_place *place, const struct key_place *epoch,
                        struct slice key, struct slice exptime) MUST_CHECK;
@@ -82,9 +83,13 @@ enum mc_forward_verdict mc_text_forward_epoch(struct mc_client *client,
 /* mc_dialect.changed, of a classic command. */
 void mc_text_changed(struct mc_op *op, const struct mc_changed *result);
 
-/* relay/mc_text_epoch_get.c: is the epoch item of a get, as it is all the time, what `bytes` begin
- * with? Then it is noted, and consumed. */
-bool mc_text_epoch_hit(struct mc_connection *connection, struct mc_op *op, struct slice *bytes);
+/*
+ * relay/mc_text_epoch_get.c. Is what comes as the first operation, a read of epoch mode, hopes for:
+ * the line of its value, and the epoch item in front of that? If that is there it is noted and
+ * consumed, also of pairing->bytes, whatever follows.
+ */
+bool mc_text_epoch_hit(struct mc_connection *connection, struct mc_op *op,
+                       struct mc_pairing *pairing, struct mc_reply *reply) MUST_CHECK;
 /* The epoch item's VALUE, or the stamped one, of the first operation. */
 enum mc_pair mc_text_take_epoch(struct mc_connection *connection, struct mc_op *op,
                                 const struct mc_reply *reply, struct mc_pairing *pairing);
