@@ -242,10 +242,30 @@ struct slice mc_meta_fault(enum mc_verb verb, const struct mc_meta *meta)
 }
 
 /* Everything on the line for the server but the client's flags, at its longest. */
-#define FIXED_MAX (2u + 1u + BASE64_ENCODED(MC_KEY_MAX) + 11u + 2u + 2u + MC_META_MARK_LENGTH + 2u)
+#define FIXED_MAX                                                                                  \
+    (2u + 1u + BASE64_ENCODED(MC_KEY_MAX) + 11u + 2u + 2u + MC_META_MARK_LENGTH +                  \
+     MC_META_ADDED_MAX + 2u)
 #define FLAGS_LEN_MAX (MC_META_LINE_MAX - FIXED_MAX)
 
 /* -- Requests ---------------------------------------------------------------------------------- */
+
+/* What is no number leaves *out as it is. */
+static void take_unsigned(struct slice token, uint64_t *out)
+{
+    uint64_t n;
+
+    if (is_unsigned(token, &n))
+        *out = n;
+}
+
+static void take_signed(struct slice token, int64_t *out)
+{
+    uint64_t n;
+    bool minus;
+
+    if (to_number(token, true, &n, &minus))
+        *out = (int64_t)(minus ? 0 - n : n);
+}
 
 /* Takes in the flags, of which there are `most` at most; false: there are more. `once`: none of our
  * four is there twice. */
@@ -257,7 +277,6 @@ static bool take_flags(struct slice rest, unsigned most, struct mc_meta *meta, b
         struct slice flag = next_word(&rest);
         struct slice token;
         uint64_t n;
-        bool minus;
 
         if (flag.len == 0)
             break;
@@ -293,11 +312,27 @@ static bool take_flags(struct slice rest, unsigned most, struct mc_meta *meta, b
             break;
         case 'T':
             meta->touches = true;
-            if (to_number(token, true, &n, &minus))
-                meta->exptime = (int64_t)(minus ? 0 - n : n);
+            take_signed(token, &meta->exptime);
+            break;
+        case 'c':
+            meta->wants_cas = true;
+            break;
+        case 't':
+            meta->wants_ttl = true;
             break;
         case 'C':
             meta->has_cas = true;
+            take_unsigned(token, &meta->cas);
+            break;
+        case 'D':
+            take_unsigned(token, &meta->delta);
+            break;
+        case 'J':
+            take_unsigned(token, &meta->initial);
+            break;
+        case 'N':
+            meta->vivifies = true;
+            take_signed(token, &meta->vivify_exptime);
             break;
         case 'M':
             meta->mode = token.len > 0 ? token.data[0] : '\0';
@@ -338,6 +373,7 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
     bool once;
 
     memset(meta, 0, sizeof(*meta));
+    meta->delta = 1;
     if (verb == MC_META_DEBUG)
         return parse_debug(rest, meta, answer);
     meta->key = next_word(&rest);
@@ -378,11 +414,21 @@ enum mc_meta_verdict mc_meta_parse(enum mc_verb verb, struct slice rest, struct 
 
 size_t mc_meta_letters(const struct mc_meta *meta, char *out)
 {
-    if (!meta->wants_key && !meta->wants_opaque)
+    if (!meta->wants_key && !meta->wants_opaque && meta->stamp == 0)
         return 0;
     for (unsigned i = 0; i < meta->flag_count; i++)
         out[i] = meta->flags[i].data[0];
     return meta->flag_count;
+}
+
+bool mc_meta_add(struct mc_meta *meta, struct slice flags)
+{
+    unsigned most = MC_META_FLAGS_MAX;
+    unsigned count = (unsigned)flags.len / 2;
+
+    ensure(flags.len <= MC_META_ADDED_MAX);
+    meta->added = flags;
+    return meta->flag_count - meta->quiet - meta->wants_key + count + !meta->wants_opaque <= most;
 }
 
 void mc_meta_mark(uint32_t number, char *mark)
@@ -418,6 +464,8 @@ static char *put_mark(char *at, const char *mark)
 
 static bool stays_here(const struct mc_meta *meta, char letter, bool base64)
 {
+    if (slice_find(meta->left_out, letter) < meta->left_out.len)
+        return true;
     switch (letter) {
     case 'q':
     case 'k':
@@ -447,7 +495,7 @@ size_t mc_meta_write(enum mc_verb verb, const struct mc_meta *meta, struct slice
     else
         at = put(at, key);
     if (verb == MC_META_SET)
-        at = put_number(put(at, SLICE(" ")), meta->value_len);
+        at = put_number(put(at, SLICE(" ")), meta->value_len + meta->stamp);
     if (verb == MC_META_DEBUG && base64)
         at = put(at, SLICE(" b"));
     for (unsigned i = 0; i < meta->flag_count; i++) {
@@ -462,6 +510,7 @@ size_t mc_meta_write(enum mc_verb verb, const struct mc_meta *meta, struct slice
         *at++ = ' ';
         at = put(at, flag);
     }
+    at = put(at, meta->added);
     if (meta->marked && !meta->wants_opaque)
         at = put_mark(at, mark);
     at = put(at, SLICE("\r\n"));

@@ -78,6 +78,13 @@ static void look_at_flags(struct mc_meta_reply *out)
         case 'W':
             out->won = true;
             break;
+        case 'Z':
+            out->lost = true;
+            break;
+        case 'c':
+            if (!slice_to_u64(slice_of(flag.data + 1, flag.len - 1), &out->cas))
+                out->cas = 0;
+            break;
         case 'O':
             out->strange = out->strange || out->marked;
             out->marked = true;
@@ -240,12 +247,25 @@ static size_t write_debug(const struct mc_meta_reply *reply, const struct mc_met
 }
 
 /* The next flag of a reply that is not ours. */
-static bool next_other(struct slice *rest, struct slice *flag)
+static bool next_other(struct slice *rest, const struct mc_meta_echo *echo, struct slice *flag)
 {
     while (slice_next_word(rest, flag))
-        if (flag->data[0] != 'O')
+        if (flag->data[0] != 'O' && flag->data[0] != echo->hidden)
             return true;
     return false;
+}
+
+/* One of the server's. The size that it says is that of what is stored. */
+static char *put_flag(char *at, const struct mc_meta_echo *echo, struct slice flag)
+{
+    uint64_t n;
+
+    *at++ = ' ';
+    if (echo->stamp == 0 || flag.data[0] != 's' ||
+        !slice_to_u64(slice_of(flag.data + 1, flag.len - 1), &n) || n < echo->stamp)
+        return put(at, flag);
+    *at++ = 's';
+    return put_number(at, n - echo->stamp);
 }
 
 /*
@@ -255,7 +275,7 @@ static bool next_other(struct slice *rest, struct slice *flag)
 static char *put_flags(char *at, struct slice rest, const struct mc_meta_echo *echo, bool shown)
 {
     struct slice flag;
-    bool more = next_other(&rest, &flag);
+    bool more = next_other(&rest, echo, &flag);
 
     for (size_t i = 0; i < echo->letters.len; i++) {
         char letter = echo->letters.data[i];
@@ -264,12 +284,12 @@ static char *put_flags(char *at, struct slice rest, const struct mc_meta_echo *e
         } else if (letter == 'O' && shown) {
             at = put_opaque(at, echo);
         } else if (more && flag.data[0] == letter) {
-            at = put(put(at, SLICE(" ")), flag);
-            more = next_other(&rest, &flag);
+            at = put_flag(at, echo, flag);
+            more = next_other(&rest, echo, &flag);
         }
     }
-    for (; more; more = next_other(&rest, &flag))
-        at = put(put(at, SLICE(" ")), flag);
+    for (; more; more = next_other(&rest, echo, &flag))
+        at = put_flag(at, echo, flag);
     return at;
 }
 
@@ -281,7 +301,13 @@ size_t mc_meta_reply_write(const struct mc_meta_reply *reply, const struct mc_me
     if (reply->code == MC_META_ME)
         return write_debug(reply, echo, surplus, out);
     if (reply->code == MC_META_EN || repeats(reply->code)) {
-        at = put(at, slice_of(reply->line.data, (size_t)(reply->flags.data - reply->line.data)));
+        if (reply->code == MC_META_VA && echo->bare)
+            at = put(at, SLICE("HD"));
+        else if (reply->code == MC_META_VA && echo->stamp > 0)
+            at = put_number(put(at, SLICE("VA ")), reply->value_len - echo->stamp);
+        else
+            at =
+                put(at, slice_of(reply->line.data, (size_t)(reply->flags.data - reply->line.data)));
         at = put_flags(at, reply->flags, echo, reply->code != MC_META_EN || reply->marked);
     } else {
         at = put(at, reply->line);

@@ -49,6 +49,10 @@ librelay_a_SOURCES = \
     src/relay/mc_identity.c \
     src/relay/mc_login.c \
     src/relay/mc_meta.c \
+    src/relay/mc_meta_changed.c \
+    src/relay/mc_meta_compose.c \
+    src/relay/mc_meta_epoch.c \
+    src/relay/mc_meta_epoch_get.c \
     src/relay/mc_meta_probe.c \
     src/relay/mc_meta_replies.c \
     src/relay/mc_op.c \

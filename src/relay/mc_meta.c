@@ -9,6 +9,7 @@
  */
 #include "crossfade/proto/mc_meta_reply.h"
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_observe.h"
@@ -17,30 +18,18 @@
 #include <stdio.h>
 
 static const struct slice bad_chunk = SLICE_INIT("CLIENT_ERROR bad data chunk\r\n");
-
-/* One command on its way. */
-struct command {
-    const struct mc_request *request;
-    struct mc_meta meta;
-    struct slice key;   /* the client's, its bytes */
-    struct slice value; /* of ms, with its line end, if all of it is here; else empty */
-    struct key_place place;
-    bool base64;    /* the server's key goes out in base64 */
-    bool too_large; /* the ms is refused, and what goes out is the md of the old value */
-    char decoded[MC_KEY_MAX];
-};
+static const struct slice no_memory = SLICE_INIT("SERVER_ERROR out of memory storing object\r\n");
 
 /* -- Answers from here ------------------------------------------------------------------------- */
 
-/* Errors are not quiet. */
-static enum mc_step refuse(struct mc_client *client, struct slice answer)
+enum mc_step mc_meta_refuse(struct mc_client *client, struct slice answer)
 {
     counter_add(&client->cell->refused, 1);
     return mc_client_answer(client, answer) ? MC_STEP_ON : MC_STEP_CLOSE;
 }
 
 /* A key that only this daemon knows. */
-static enum mc_step answer_lookup(struct mc_client *client, const struct command *command)
+static enum mc_step answer_lookup(struct mc_client *client, const struct mc_meta_command *command)
 {
     char letters[MC_META_FLAGS_MAX];
     struct mc_meta_echo echo = { .key = command->key,
@@ -56,9 +45,9 @@ static enum mc_step answer_lookup(struct mc_client *client, const struct command
     if (command->request->verb == MC_META_DEBUG)
         return mc_client_answer(client, SLICE("EN\r\n")) ? MC_STEP_ON : MC_STEP_CLOSE;
     if (command->request->verb != MC_META_GET)
-        return refuse(client, mc_text_key_refusal(KEY_LOOKUP));
+        return mc_meta_refuse(client, mc_text_key_refusal(KEY_LOOKUP));
     if (command->meta.overlong)
-        return refuse(client, SLICE(MC_META_OVERLONG));
+        return mc_meta_refuse(client, SLICE(MC_META_OVERLONG));
     if (!mc_lookup(client, command->key, &lookup)) {
         if (echo.quiet)
             return MC_STEP_ON;
@@ -74,12 +63,12 @@ static enum mc_step answer_lookup(struct mc_client *client, const struct command
     return mc_client_answer(client, slice_of(text, len)) ? MC_STEP_ON : MC_STEP_CLOSE;
 }
 
-static enum mc_step refuse_key(struct mc_client *client, const struct command *command,
+static enum mc_step refuse_key(struct mc_client *client, const struct mc_meta_command *command,
                                enum key_verdict verdict)
 {
     if (verdict == KEY_LOOKUP)
         return answer_lookup(client, command);
-    return refuse(client, mc_text_key_refusal(verdict));
+    return mc_meta_refuse(client, mc_text_key_refusal(verdict));
 }
 
 static enum mc_step refuse_server(struct mc_client *client, const struct mc_server *server)
@@ -96,80 +85,7 @@ static enum mc_step refuse_server(struct mc_client *client, const struct mc_serv
 
 /* -- To a server ------------------------------------------------------------------------------- */
 
-/* Gives the operation its wire key and what it needs to answer. */
-static bool take_note(struct mc_op *op, const struct key_place *place, struct slice key,
-                      const struct mc_meta *meta)
-{
-    struct slice opaque = meta->overlong ? slice_of(NULL, 0) : meta->opaque;
-    size_t most = sizeof(struct mc_meta_note) + place->wire_len + opaque.len + MC_META_FLAGS_MAX;
-    struct chunk *chunk = buffer_pool_append_chunk(&op->plane->worker->buffers, most);
-    struct mc_meta_note *note;
-    char *at;
-
-    if (chunk == NULL || !mc_op_keep_key(op, place, key))
-        return false;
-    note = (struct mc_meta_note *)(void *)(chunk->data + chunk->used);
-    *note = (struct mc_meta_note){ .opaque_len = (uint8_t)opaque.len,
-                                   .marked = meta->marked,
-                                   .base64 = meta->base64,
-                                   .quiet = meta->quiet,
-                                   .overlong = meta->overlong,
-                                   .with_value = meta->wants_value && !meta->overlong,
-                                   .with_cas = meta->has_cas,
-                                   .touches = meta->touches,
-                                   .decrements = meta->mode == 'D' || meta->mode == '-' };
-    mc_meta_mark(op->plane->next_mark++, note->mark);
-    keyspace_compose(place, key, note->bytes);
-    at = note->bytes + place->wire_len;
-    if (opaque.len > 0)
-        memcpy(at, opaque.data, opaque.len);
-    at += opaque.len;
-    note->letters_len = (uint8_t)mc_meta_letters(meta, at);
-    op->wire = note->bytes;
-    op->wire_len = (uint8_t)place->wire_len;
-    op->prefix_len = (uint8_t)place->prefix.len;
-    op->wire_chunk = chunk_ref(chunk);
-    chunk->used = (size_t)(at + note->letters_len - chunk->data);
-    return true;
-}
-_Static_assert(_Alignof(struct mc_meta_note) == 1, "it is put where there is room");
-
-/* The line goes into the connection's output, which takes the operation over. */
-static bool compose(struct mc_connection *connection, struct mc_op *op, struct slice line)
-{
-    if (!mc_connection_close_batch(connection) ||
-        !buffer_append_copy(&connection->output, &connection->server->plane->worker->buffers,
-                            line.data, line.len))
-        return false;
-    mc_connection_enqueue(connection, op);
-    return true;
-}
-
-/* The line of a delete that is ours. */
-static size_t write_delete(const struct mc_op *op, bool base64, char *line)
-{
-    struct mc_meta meta = { .marked = true, .flags = { SLICE("b") }, .flag_count = base64 };
-
-    return mc_meta_write(MC_META_DELETE, &meta, mc_op_wire(op), base64, mc_meta_note_of(op)->mark,
-                         line);
-}
-
-bool mc_meta_compose_delete(struct mc_connection *connection, struct mc_op *op,
-                            const struct key_place *place, struct slice key)
-{
-    static const struct mc_meta deletion = { .marked = true };
-    char line[MC_META_LINE_MAX];
-    /* A key that does not fit in base64 came in a text line, and goes as it is. */
-    bool base64 = !place->hashed && BASE64_ENCODED(place->wire_len) <= KEY_MAX;
-
-    op->verb = MC_META_DELETE;
-    if (!take_note(op, place, key, &deletion))
-        return false;
-    return compose(connection, op, slice_of(line, write_delete(op, base64, line)));
-}
-
-/* What the command does, but for a set that may answer a win. */
-static enum mc_verb classic_verb(const struct command *command)
+enum mc_verb mc_meta_classic_verb(const struct mc_meta_command *command)
 {
     if (command->request->verb == MC_META_ARITHMETIC)
         return MC_INCR;
@@ -192,9 +108,9 @@ static enum mc_verb classic_verb(const struct command *command)
 
 /* What it means for the other arms. A win stands in the memory of misses twice: as a miss, and as
  * what a cas may answer, too. */
-static enum mc_verb effect_of(struct mc_client *client, const struct command *command)
+static enum mc_verb effect_of(struct mc_client *client, const struct mc_meta_command *command)
 {
-    enum mc_verb verb = classic_verb(command);
+    enum mc_verb verb = mc_meta_classic_verb(command);
 
     if ((verb == MC_SET || verb == MC_CAS) && mc_has_others(client, &command->place) &&
         mc_miss_take_recent(client, MC_MISS_WIN, command->key))
@@ -203,12 +119,12 @@ static enum mc_verb effect_of(struct mc_client *client, const struct command *co
 }
 
 /* For what is learnt from the traffic. */
-static void observe(struct mc_client *client, const struct command *command)
+static void observe(struct mc_client *client, const struct mc_meta_command *command)
 {
     const struct mc_meta *meta = &command->meta;
     struct slice bytes = input_bytes(&client->input);
     size_t line_len = command->request->line_len;
-    struct mc_written written = { .verb = classic_verb(command),
+    struct mc_written written = { .verb = mc_meta_classic_verb(command),
                                   .flags = meta->client_flags,
                                   .exptime = meta->exptime,
                                   .whole = command->value.len > 0 };
@@ -224,7 +140,7 @@ static void observe(struct mc_client *client, const struct command *command)
     mc_observe_write(client, command->key, &written);
 }
 
-static void count(struct mc_client *client, const struct command *command)
+static void count(struct mc_client *client, const struct mc_meta_command *command)
 {
     struct mc_arm_cell *cell = client->cell;
 
@@ -247,11 +163,12 @@ static void count(struct mc_client *client, const struct command *command)
 
 /* The line, the value if it is here, and what the other arms have to hear. */
 static enum mc_step dispatch(struct mc_client *client, struct mc_connection *connection,
-                             struct mc_op *op, const struct command *command, struct slice line)
+                             struct mc_op *op, const struct mc_meta_command *command,
+                             struct slice line)
 {
     enum mc_verb verb = command->request->verb;
 
-    if (!compose(connection, op, line)) {
+    if (!mc_meta_compose(connection, op, line)) {
         mc_op_part_failed(op, "out of memory");
         return MC_STEP_CLOSE;
     }
@@ -268,32 +185,8 @@ static enum mc_step dispatch(struct mc_client *client, struct mc_connection *con
     return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
 }
 
-/* A new operation for the command, in its place in line. NULL without memory. */
-static struct mc_op *expect(struct mc_client *client, const struct command *command)
-{
-    static const struct mc_meta deletion = { .marked = true };
-    const struct mc_meta *meta = command->too_large ? &deletion : &command->meta;
-    enum mc_verb verb = command->too_large ? MC_META_DELETE : command->request->verb;
-    struct mc_op *op = mc_client_op(client, verb);
-
-    if (op == NULL)
-        return NULL;
-    if (!take_note(op, &command->place, command->key, meta)) {
-        mc_op_free(op);
-        return NULL;
-    }
-    if (command->too_large) {
-        op->flags |= MC_OP_TOO_LARGE;
-        counter_add(&client->cell->refused, 1);
-    }
-    if (verb == MC_META_GET && mc_tracks_misses(client, &command->place))
-        op->flags |= MC_OP_TRACK;
-    mc_client_expect(client, op);
-    return op;
-}
-
 /* The command is well-formed and may be sent. `upload`: its value streams. */
-static enum mc_step forward(struct mc_client *client, const struct command *command, bool upload)
+static enum mc_step forward(struct mc_client *client, struct mc_meta_command *command, bool upload)
 {
     struct mc_server *server =
         client->view->servers[placement_server(mc_client_plan(client)->placement, command->key)];
@@ -320,14 +213,17 @@ static enum mc_step forward(struct mc_client *client, const struct command *comm
     if (command->request->verb != MC_META_DEBUG && mc_observe_due(client->plane))
         observe(client, command);
     count(client, command);
-    op = expect(client, command);
+    if (command->meta.stamp > 0)
+        return mc_meta_forward_epoch(client, command, server, connection, upload);
+    op = mc_meta_expect(client, command,
+                        command->too_large ? MC_META_DELETE : command->request->verb);
     if (op == NULL)
         return MC_STEP_CLOSE;
     if (connection == NULL) {
         mc_op_fail_here(op, server);
         return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
     }
-    len = command->too_large ? write_delete(op, command->base64, line)
+    len = command->too_large ? mc_meta_write_delete(op, command->base64, line)
                              : mc_meta_write(command->request->verb, &command->meta, mc_op_wire(op),
                                              command->base64, mc_meta_note_of(op)->mark, line);
     if (upload)
@@ -336,7 +232,7 @@ static enum mc_step forward(struct mc_client *client, const struct command *comm
 }
 
 /* A value that streams is judged by its first bytes: are they here? */
-static bool beginning_of(struct mc_client *client, const struct command *command,
+static bool beginning_of(struct mc_client *client, const struct mc_meta_command *command,
                          struct slice *beginning)
 {
     struct slice bytes = input_bytes(&client->input);
@@ -353,7 +249,7 @@ static bool beginning_of(struct mc_client *client, const struct command *command
     return false;
 }
 
-static bool is_guarded(struct mc_client *client, const struct command *command,
+static bool is_guarded(struct mc_client *client, const struct mc_meta_command *command,
                        struct slice beginning)
 {
     char mode = command->meta.mode;
@@ -363,7 +259,7 @@ static bool is_guarded(struct mc_client *client, const struct command *command,
 }
 
 /* The key decides; MC_STEP_ON: the line, and the value if it is here, are done with. */
-static enum mc_step judge(struct mc_client *client, struct command *command)
+static enum mc_step judge(struct mc_client *client, struct mc_meta_command *command)
 {
     struct mc_meta *meta = &command->meta;
     bool set = command->request->verb == MC_META_SET;
@@ -381,6 +277,7 @@ static enum mc_step judge(struct mc_client *client, struct command *command)
                       BASE64_ENCODED(command->place.wire_len) <= KEY_MAX;
     ensure(command->base64 || !meta->base64 || command->place.hashed ||
            keyspace_is_text(command->key));
+    meta->stamp = mc_is_epoch(&command->place) ? STAMP_LENGTH : 0;
     command->too_large = set && meta->value_len > mc_view_config(client->view)->max_value;
     upload = set && !command->too_large && command->value.len == 0;
     /* It goes another way than what came before and must not overtake it. */
@@ -395,10 +292,34 @@ static enum mc_step judge(struct mc_client *client, struct command *command)
     return forward(client, command, upload);
 }
 
+/* Is the value taken when all of it is here? */
+static bool is_gathered(struct mc_client *client, struct mc_meta_command *command)
+{
+    if (command->meta.value_len <= MC_GATHER_MAX)
+        return true;
+    command->key = mc_meta_key(&command->meta, command->decoded);
+    return keyspace_place(mc_client_plan(client)->keyspace, client->arm, command->key,
+                          &command->place) == KEY_OK &&
+           mc_meta_gathers(command);
+}
+
+/* The value is here, with its line end. */
+static enum mc_meta_verdict judge_value(const struct mc_meta_command *command, struct slice *answer)
+{
+    struct slice fault;
+
+    if (memcmp(command->value.data + command->value.len - 2, "\r\n", 2) == 0)
+        return MC_META_OK;
+    /* memcached has looked at the flags before. */
+    fault = mc_meta_fault(command->request->verb, &command->meta);
+    *answer = fault.len > 0 ? fault : bad_chunk;
+    return MC_META_SWALLOW;
+}
+
 enum mc_step mc_meta_step(struct mc_client *client, const struct mc_request *request,
                           struct slice bytes)
 {
-    struct command command;
+    struct mc_meta_command command;
     enum mc_meta_verdict verdict;
     struct slice answer;
     enum mc_step step;
@@ -413,21 +334,21 @@ enum mc_step mc_meta_step(struct mc_client *client, const struct mc_request *req
     verdict = mc_meta_parse(request->verb, request->keys, &command.meta, &answer);
     if (request->verb == MC_META_SET && verdict != MC_META_REFUSED)
         len = (size_t)command.meta.value_len + 2;
-    if (verdict == MC_META_OK && len > 0 && len - 2 <= MC_GATHER_MAX &&
-        len - 2 <= mc_view_config(client->view)->max_value) {
-        if (bytes.len < request->line_len + len) {
+    if (verdict == MC_META_OK && len > 0 && len - 2 <= mc_view_config(client->view)->max_value &&
+        is_gathered(client, &command)) {
+        size_t spare = len - 2 > MC_GATHER_MAX ? MC_MEMORY_SPARE : SIZE_MAX;
+        if (buffer_pool_size(&client->plane->worker->buffers) > spare) {
+            verdict = MC_META_SWALLOW;
+            answer = no_memory;
+        } else if (bytes.len < request->line_len + len) {
             client->need = request->line_len + len;
             return MC_STEP_MORE;
-        }
-        command.value = slice_of(bytes.data + request->line_len, len);
-        if (memcmp(command.value.data + len - 2, "\r\n", 2) != 0) {
-            /* memcached has looked at the flags before. */
-            struct slice fault = mc_meta_fault(request->verb, &command.meta);
-            verdict = MC_META_SWALLOW;
-            answer = fault.len > 0 ? fault : bad_chunk;
+        } else {
+            command.value = slice_of(bytes.data + request->line_len, len);
+            verdict = judge_value(&command, &answer);
         }
     }
-    step = verdict == MC_META_OK ? judge(client, &command) : refuse(client, answer);
+    step = verdict == MC_META_OK ? judge(client, &command) : mc_meta_refuse(client, answer);
     if (step != MC_STEP_ON)
         return step;
     input_consume(&client->input, request->line_len);

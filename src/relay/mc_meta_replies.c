@@ -32,7 +32,7 @@ static const unsigned allowed[] = {
     [MC_META_DEBUG] = CODE(MC_META_ME) | CODE(MC_META_EN) | CODE(MC_META_ERROR) | ERRORS,
 };
 
-static struct mc_meta_echo echo_of(const struct mc_op *op)
+struct mc_meta_echo mc_meta_echo_of(const struct mc_op *op)
 {
     const struct mc_meta_note *note = mc_meta_note_of(op);
     struct slice key = op->original != NULL ? slice_of(op->original->data, op->original->used)
@@ -44,7 +44,10 @@ static struct mc_meta_echo echo_of(const struct mc_op *op)
                                   .letters = slice_of(op->wire + op->wire_len + note->opaque_len,
                                                       note->letters_len),
                                   .base64 = note->base64,
-                                  .quiet = note->quiet };
+                                  .quiet = note->quiet,
+                                  .stamp = note->stamped ? STAMP_LENGTH : 0,
+                                  .bare = note->bare,
+                                  .hidden = note->hides_cas ? 'c' : '\0' };
 }
 
 static bool is_error(enum mc_meta_code code)
@@ -63,9 +66,10 @@ static size_t write_head(const struct mc_op *op, const struct mc_meta_reply *rep
                          const struct mc_meta_echo *echo, char *out)
 {
     static const struct slice overlong = SLICE_INIT(MC_META_OVERLONG);
+    int surplus = (int)op->wire_len - (int)echo->key.len + (int)echo->stamp;
 
     if (!mc_meta_note_of(op)->overlong || is_error(reply->code))
-        return mc_meta_reply_write(reply, echo, (int)op->wire_len - (int)echo->key.len, out);
+        return mc_meta_reply_write(reply, echo, surplus, out);
     memcpy(out, overlong.data, overlong.len);
     return overlong.len;
 }
@@ -79,20 +83,19 @@ static void remember_win(const struct mc_op *op)
 
 /* -- mg ---------------------------------------------------------------------------------------- */
 
-static void count_get(const struct mc_op *op, bool hit)
+void mc_meta_count_get(const struct mc_op *op, bool hit)
 {
     counter_add(hit ? &op->cell->hits : &op->cell->misses, 1);
     if (mc_meta_note_of(op)->touches)
         counter_add(hit ? &op->cell->touch_hits : &op->cell->touch_misses, 1);
 }
 
-/* Passes on the reply's head, rewritten, and `rest`, what is here of the value. */
-static void pass(struct mc_connection *connection, struct mc_op *op,
-                 const struct mc_meta_reply *reply, struct slice rest)
+void mc_meta_pass(struct mc_connection *connection, struct mc_op *op,
+                  const struct mc_meta_reply *reply, const struct mc_meta_echo *echo,
+                  struct slice rest)
 {
     struct buffer *sink = mc_op_sink(op);
     struct buffer_pool *pool = &op->plane->worker->buffers;
-    struct mc_meta_echo echo = echo_of(op);
     char head[MC_META_HEAD_MAX];
     size_t before;
     size_t len;
@@ -101,10 +104,19 @@ static void pass(struct mc_connection *connection, struct mc_op *op,
     if (sink == NULL)
         return;
     before = sink->len;
-    len = write_head(op, reply, &echo, head);
+    len = write_head(op, reply, echo, head);
     ok = buffer_append_copy(sink, pool, head, len) &&
          (rest.len == 0 || buffer_append(sink, pool, connection->input.chunk, rest.data, rest.len));
     mc_pair_passed(connection, op, sink, sink->len - before, ok);
+}
+
+/* The same for all but epoch mode. */
+static void pass(struct mc_connection *connection, struct mc_op *op,
+                 const struct mc_meta_reply *reply, struct slice rest)
+{
+    struct mc_meta_echo echo = mc_meta_echo_of(op);
+
+    mc_meta_pass(connection, op, reply, &echo, rest);
 }
 
 static enum mc_pair pair_value(struct mc_connection *connection, struct mc_op *op,
@@ -120,7 +132,7 @@ static enum mc_pair pair_value(struct mc_connection *connection, struct mc_op *o
     }
     if (whole && memcmp(bytes.data + total - 2, "\r\n", 2) != 0)
         return mc_pair_doubt(pairing, "a value is longer than announced", reply->line);
-    count_get(op, true);
+    mc_meta_count_get(op, true);
     if (reply->won)
         remember_win(op);
     if (whole) {
@@ -139,16 +151,16 @@ static enum mc_pair pair_value(struct mc_connection *connection, struct mc_op *o
 static enum mc_pair pair_get(struct mc_connection *connection, struct mc_op *op,
                              const struct mc_meta_reply *reply, struct mc_pairing *pairing)
 {
-    struct mc_meta_echo echo = echo_of(op);
+    struct mc_meta_echo echo = mc_meta_echo_of(op);
 
     if (reply->code == MC_META_VA)
         return pair_value(connection, op, reply, pairing);
     if (reply->code == MC_META_HD) {
-        count_get(op, true);
+        mc_meta_count_get(op, true);
         if (reply->won)
             remember_win(op);
     } else if (reply->code == MC_META_EN) {
-        count_get(op, false);
+        mc_meta_count_get(op, false);
         mc_remember_miss(op, MC_MISS_READ);
     }
     if (!is_quiet(op, &echo, reply->code))
@@ -160,7 +172,7 @@ static enum mc_pair pair_get(struct mc_connection *connection, struct mc_op *op,
 
 void mc_meta_fail_get(struct mc_op *op)
 {
-    struct mc_meta_echo echo = echo_of(op);
+    struct mc_meta_echo echo = mc_meta_echo_of(op);
     char head[MC_META_HEAD_MAX];
 
     if (op->flags & MC_OP_FAILED) {
@@ -197,7 +209,11 @@ static void count_line(const struct mc_op *op, enum mc_meta_code code)
 /* The reply is whole: `tail` is the number of an ma and its line end, or empty. */
 static void answer(struct mc_op *op, const struct mc_meta_reply *reply, struct slice tail)
 {
-    struct mc_meta_echo echo = echo_of(op);
+    static const char hd[] = "HD";
+    static const struct mc_meta_reply stored = { .code = MC_META_HD,
+                                                 .line = { hd, 2 },
+                                                 .flags = { hd + 2, 0 } };
+    struct mc_meta_echo echo = mc_meta_echo_of(op);
     char text[MC_META_HEAD_MAX + NUMBER_MAX + 2];
     size_t len;
 
@@ -213,6 +229,10 @@ static void answer(struct mc_op *op, const struct mc_meta_reply *reply, struct s
         mc_op_part_done(op, too_large);
         return;
     }
+    if (is_error(reply->code))
+        mc_op_put_back(op);
+    else if (op->flags & MC_OP_DROP)
+        reply = &stored;
     if (is_quiet(op, &echo, reply->code)) {
         mc_op_part_done(op, slice_of(NULL, 0));
         return;
@@ -271,6 +291,8 @@ enum mc_pair mc_meta_pair(struct mc_connection *connection, struct mc_op *op,
 
     if (op->verb == MC_META_PROBE)
         return mc_meta_pair_probe(connection, pairing);
+    if ((op->flags & (MC_OP_EPOCH | MC_OP_PAST)) == MC_OP_EPOCH)
+        return mc_meta_pair_epoch(connection, op, pairing);
     switch (op->verb == MC_META_DEBUG ? mc_meta_debug_parse(pairing->bytes, mc_op_wire(op), &reply)
                                       : mc_meta_reply_parse(pairing->bytes, &reply)) {
     case MC_REPLY_MORE:
@@ -284,6 +306,8 @@ enum mc_pair mc_meta_pair(struct mc_connection *connection, struct mc_op *op,
         return mc_pair_doubt(pairing, "an answer that does not fit the request", reply.line);
     if (!mc_meta_reply_fits(&reply, mc_meta_note_of(op)->marked, mc_meta_note_of(op)->mark))
         return mc_pair_doubt(pairing, "an answer to another request", reply.line);
+    if (op->flags & MC_OP_EPOCH)
+        return mc_meta_pair_stamped(connection, op, &reply, pairing);
     return op->verb == MC_META_GET ? pair_get(connection, op, &reply, pairing)
                                    : pair_line(connection, &reply, pairing);
 }

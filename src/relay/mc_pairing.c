@@ -3,6 +3,7 @@
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_errand.h"
+#include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <stdio.h>
@@ -95,10 +96,12 @@ void mc_pair_missed(struct mc_connection *connection)
 static void skipped(struct mc_connection *connection, struct mc_op *op)
 {
     op->flags &= ~(uint32_t)MC_OP_SKIP;
-    if (op->flags & MC_OP_PAST)
-        mc_pair_missed(connection);
-    else
+    if ((op->flags & MC_OP_PAST) == 0)
         op->flags |= MC_OP_PAST;
+    else if (op->verb == MC_META_GET)
+        mc_meta_skipped(connection, op);
+    else
+        mc_pair_missed(connection);
 }
 
 /* The value of an errand is here. */

@@ -221,12 +221,18 @@ static void text_fail_get(struct mc_op *op)
 
 static void text_missed(struct mc_op *op)
 {
-    mc_text_missed(op);
+    if (op->verb == MC_META_GET)
+        mc_meta_missed(op);
+    else
+        mc_text_missed(op);
 }
 
 static void text_changed(struct mc_op *op, const struct mc_changed *result)
 {
-    mc_text_changed(op, result);
+    if (mc_verb_is_meta(op->verb))
+        mc_meta_changed(op, result);
+    else
+        mc_text_changed(op, result);
 }
 
 static bool text_delete(struct mc_connection *connection, struct mc_op *op,

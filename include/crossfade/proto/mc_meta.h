@@ -36,6 +36,10 @@ struct mc_meta {
     struct slice opaque;                   /* behind the O */
     uint64_t value_len;                    /* ms: bytes of the value, without the \r\n behind it */
     int64_t exptime;                       /* T */
+    int64_t vivify_exptime;                /* N */
+    uint64_t cas;                          /* C */
+    uint64_t delta;                        /* D; 1 without it */
+    uint64_t initial;                      /* J */
     uint32_t client_flags;                 /* F */
     struct slice flags[MC_META_FLAGS_MAX]; /* each with its token */
     unsigned flag_count;
@@ -47,11 +51,18 @@ struct mc_meta {
     bool wants_key;
     bool wants_opaque;
     bool wants_value; /* v */
+    bool wants_cas;   /* c */
+    bool wants_ttl;   /* t */
     bool has_cas;     /* C */
     bool touches;     /* T */
+    bool vivifies;    /* N */
     bool no_hints;    /* P and L, which servers ignore, stay here: the line would be too long */
     bool overlong;    /* mg, ma: the opaque is, which memcached says when the command is done */
     bool marked;      /* there is room for a mark of ours among the flags that a server takes */
+    /* What the server gets instead, where the proxy wants something of its own (epoch mode): */
+    unsigned stamp;        /* so many more bytes of value */
+    struct slice added;    /* flags behind the others: mc_meta_add */
+    struct slice left_out; /* letters of flags that stay here */
 };
 
 enum mc_meta_verdict {
@@ -86,8 +97,13 @@ struct slice mc_meta_fault(enum mc_verb verb, const struct mc_meta *meta);
 struct slice mc_meta_key(const struct mc_meta *meta, char *out);
 
 /* Writes the letters of the flags, in their order, to out[MC_META_FLAGS_MAX]; returns how many.
- * Only with k or O do they matter to a reply: none otherwise. */
+ * Only with k or O, or in epoch mode, do they matter to a reply: none otherwise. */
 size_t mc_meta_letters(const struct mc_meta *meta, char *out);
+
+/* Flags of ours, at most MC_META_ADDED_MAX bytes, each with a space before it, go out too. False:
+ * that are more than a server takes. */
+#define MC_META_ADDED_MAX 4u
+bool mc_meta_add(struct mc_meta *meta, struct slice flags) MUST_CHECK;
 
 /* What goes out as the opaque: hexadecimal digits. */
 #define MC_META_MARK_LENGTH 8u

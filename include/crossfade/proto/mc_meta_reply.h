@@ -40,6 +40,8 @@ struct mc_meta_reply {
     bool marked;
     bool strange; /* a key, or two marks: nothing that is asked for */
     bool won;     /* W: this client is to fill the item */
+    bool lost;    /* Z: another one is */
+    uint64_t cas; /* c; 0: it is not said */
 };
 
 enum mc_reply_verdict mc_meta_reply_parse(struct slice bytes, struct mc_meta_reply *out) MUST_CHECK;
@@ -64,6 +66,10 @@ struct mc_meta_echo {
     struct slice letters; /* of the flags, in their order */
     bool base64;          /* the key is shown in base64 */
     bool quiet;
+    /* Epoch mode: */
+    unsigned stamp; /* bytes in front of the value that are not the client's */
+    bool bare;      /* the client has not asked for the value */
+    char hidden;    /* the letter of a flag that it has not asked for; '\0': none */
 };
 
 /* Does the client want to hear of it? Errors always. */
