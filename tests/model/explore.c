@@ -87,6 +87,8 @@ enum fault {
     JOURNAL_VALUE, /* the journal has the own value, not the epoch item */
     NO_PUT_BACK,   /* a fill that failed does not give its miss back */
     LATE_EMPTY,    /* a read that failed is remembered with the token of its fill's moment */
+    KEEP_ANY,      /* a change keeps its arm's value, whichever that is */
+    KEEP_LATE,     /* a delete leaves it kept */
     FAULTS
 };
 static const char *const fault_names[FAULTS] = {
@@ -94,7 +96,7 @@ static const char *const fault_names[FAULTS] = {
     "newest-token", "reused-token",   "absent-is-current", "early-ack",      "blind-change",
     "cas-by-value", "add-now",        "take-all",          "loss-forgotten", "loss-if-empty",
     "no-journal",   "no-gate",        "no-fence",          "journal-value",  "no-put-back",
-    "late-empty"
+    "late-empty",   "keep-any",       "keep-late"
 };
 
 /* A value: its version, and whether a mutation wrote it. */
@@ -108,8 +110,8 @@ enum bit {
     GETS_SAME = 4,  /* nobody has written the value since this client's `gets` */
     BROKEN = 8,     /* a whole invalidation took place since then */
     WAS_BROKEN = 16,
-    EPOCH_LOST = 32, /* the first half of a change failed */
-    MADE = 64        /* this add answers no miss */
+    MADE = 64, /* this add answers no miss */
+    KEPT = 128 /* the epoch item that was read keeps the value that is still there */
 };
 
 /* All of it is bytes or aligned pairs of them, so that two states can be compared as memory. */
@@ -128,6 +130,7 @@ struct state {
     struct client clients[CLIENTS + 1];
     struct miss misses[PROCESSES][ARMS];
     uint8_t epoch, epoch_deleted;
+    uint8_t keep; /* 1 + the arm whose value, as it is, a change under way keeps current */
     uint8_t token[ARMS], value[ARMS];
     uint8_t database, floor;
     uint8_t evictions, losses, cuts, total;
@@ -203,17 +206,32 @@ static void write_epoch(struct state *state, uint8_t token, bool deleted)
 {
     state->epoch = token;
     state->epoch_deleted = token ? deleted : 0;
+    if (!deleted || !token || fault != KEEP_LATE)
+        state->keep = 0;
     for (unsigned i = 0; i <= CLIENTS; i++)
         state->clients[i].bits &= (uint8_t)~EPOCH_SAME;
 }
 
 static void write_value(struct state *state, unsigned arm, uint8_t token, uint8_t value)
 {
+    unsigned stays = (unsigned)~(VALUE_SAME | GETS_SAME | (fault == KEEP_ANY ? 0 : KEPT));
+
     state->token[arm] = token;
     state->value[arm] = value;
+    if (state->keep == arm + 1 && fault != KEEP_ANY)
+        state->keep = 0;
     for (unsigned i = 0; i <= CLIENTS; i++)
         if (arm_of(&state->clients[i]) == arm)
-            state->clients[i].bits &= (uint8_t) ~(VALUE_SAME | GETS_SAME);
+            state->clients[i].bits &= (uint8_t)stays;
+}
+
+/* A client reads the epoch item. */
+static void read_epoch(const struct state *state, struct client *client)
+{
+    client->epoch = state->epoch;
+    client->bits &= (uint8_t)~KEPT;
+    if (state->keep == arm_of(client) + 1)
+        client->bits |= KEPT;
 }
 
 /* -- The memory of misses -- */
@@ -330,7 +348,7 @@ static bool is_current(const struct state *state, const struct client *client)
         return true;
     if (!client->epoch)
         return fault == ABSENT_IS_CURRENT;
-    return client->epoch == state->token[arm];
+    return client->epoch == state->token[arm] || client->bits & KEPT;
 }
 
 static void missed(const struct state *state, struct client *client)
@@ -338,12 +356,26 @@ static void missed(const struct state *state, struct client *client)
     if (design == EPOCH && fault == ANSWER_FIRST && !client->value)
         client->value = VALUE(state->database, 0);
     client->token = client->epoch;
+    client->bits &= (uint8_t)~KEPT;
     client->step = design != EPOCH || client->epoch ? RECORD : MAKE_EPOCH;
 }
 
 static bool knows_other(const struct client *client)
 {
     return design == FANOUT && (!unknown_arm || process_of(client) != 0);
+}
+
+/* A change that another was faster than. */
+static void next_round(struct client *client)
+{
+    if (client->operation != OP_APPEND || client->rounds > 0) {
+        finish(client);
+        return;
+    }
+    client->rounds = 1;
+    client->token = client->epoch = client->value = 0;
+    client->bits = 0;
+    client->step = FETCH_EPOCH;
 }
 
 static bool step(struct state *state, unsigned index)
@@ -357,7 +389,7 @@ static bool step(struct state *state, unsigned index)
     case IDLE:
         return false;
     case READ_EPOCH:
-        client->epoch = state->epoch;
+        read_epoch(state, client);
         client->step = READ_VALUE;
         say("reads the epoch: %s%u", client->epoch ? "t" : "absent, ", client->epoch);
         return true;
@@ -539,7 +571,7 @@ static bool step(struct state *state, unsigned index)
             client->bits =
                 (uint8_t)((client->bits & ~WAS_BROKEN) | (client->bits & BROKEN ? WAS_BROKEN : 0));
         }
-        client->epoch = state->epoch;
+        read_epoch(state, client);
         client->bits |= EPOCH_SAME;
         client->step = FETCH_VALUE;
         say("fetches the epoch: t%u", client->epoch);
@@ -549,7 +581,6 @@ static bool step(struct state *state, unsigned index)
                                      : is_current(state, client) ? "current"
                                                                  : "not current");
         client->bits |= VALUE_SAME;
-        client->bits &= (uint8_t)~EPOCH_LOST;
         if (client->operation == OP_ADD) {
             if (client->bits & MADE || (fault == ADD_NOW && client->epoch))
                 client->token = client->epoch;
@@ -579,14 +610,22 @@ static bool step(struct state *state, unsigned index)
         client->token = fresh(state);
         ok = (fault == BLIND_CHANGE || fault == CAS_BY_VALUE) ||
              (state->epoch && client->bits & EPOCH_SAME);
-        if (fault == OWN_ARM_ONLY)
+        say("cas of the epoch to t%u%s: %s", client->token,
+            client->bits & VALUE_SAME ? ", keeps the value meanwhile" : "",
+            ok ? "STORED" : "failed");
+        if (fault == OWN_ARM_ONLY) {
             client->token = client->epoch;
-        else if (ok)
+        } else if (ok) {
             write_epoch(state, client->token, false);
-        if (!ok)
-            client->bits |= EPOCH_LOST;
-        client->step = CAS_VALUE;
-        say("cas of the epoch to t%u: %s", client->token, ok ? "STORED" : "failed");
+            if (client->bits & VALUE_SAME && state->value[arm])
+                state->keep = (uint8_t)(arm + 1);
+        }
+        if (is_zombie(state, client))
+            finish(client);
+        else if (ok)
+            client->step = CAS_VALUE;
+        else
+            next_round(client);
         return true;
     case CAS_VALUE:
         if (design != EPOCH) {
@@ -605,7 +644,7 @@ static bool step(struct state *state, unsigned index)
             finish(client);
             return true;
         }
-        if (ok && !(client->bits & EPOCH_LOST)) {
+        if (ok) {
             if (client->bits & WAS_BROKEN)
                 violation = "a cas succeeded whose gets was before a whole invalidation";
             if (client->operation == OP_APPEND)
@@ -615,11 +654,8 @@ static bool step(struct state *state, unsigned index)
                 return true;
             }
             acknowledge(state, client, client->operation == OP_CAS);
-        } else if (client->operation == OP_APPEND && client->rounds == 0) {
-            client->rounds = 1;
-            client->token = client->epoch = client->value = 0;
-            client->bits = 0;
-            client->step = FETCH_EPOCH;
+        } else {
+            next_round(client);
             return true;
         }
         finish(client);
@@ -720,6 +756,9 @@ static void journal(struct state *state, const struct client *client, bool epoch
             state->journal_epoch[process] = 1;
         state->journal_value[process] |= (uint8_t)(1u << arm_of(client));
     }
+    /* A fill that was refused or taken for a mutation promised nothing to anybody. */
+    if (client->operation == OP_READ || client->operation == OP_ADD)
+        return;
     if (client->commit > state->process_floor[process])
         state->process_floor[process] = client->commit;
     state->process_dead[process] |= client->acked;

@@ -63,7 +63,8 @@ class Epoch(harness.Test):
         self.holds("where=00,11", "each=2", "evictions=1", "losses=1", "cuts=1")
         self.holds("where=00,10,11", "each=1", "evictions=1", "losses=1", "cuts=1")
         self.holds("where=00,10,01,11", "each=1", "limit=60000000")
-        self.holds("where=00,00,10", "each=2", "evictions=1", "limit=60000000")
+        self.holds("where=00,00,10", "each=2", "total=4", "cuts=1", "limit=60000000")
+        self.holds("where=00,00,10", "each=2", "total=4", "evictions=1", "limit=60000000")
 
 
 class Before(harness.Test):
@@ -116,7 +117,7 @@ FAULTS = {
     "absent-is-current": ("where=00,10", "evictions=1"),
     "early-ack": ("where=00,10",),
     "blind-change": ("where=00,10", "each=3"),
-    "cas-by-value": ("where=00,10",),
+    "cas-by-value": ("where=00,10", "each=3"),
     "add-now": ("where=00,00",),
     "take-all": ("where=00,00",),
     "loss-forgotten": ("where=00,00", "losses=1"),
@@ -127,6 +128,8 @@ FAULTS = {
     "journal-value": ("where=00,10", "cuts=1"),
     "no-put-back": ("where=00,10", "cuts=1"),
     "late-empty": ("where=00,00", "evictions=1"),
+    "keep-any": ("where=00,00", "each=3"),
+    "keep-late": ("where=00,10,10", "total=4"),
 }
 
 
