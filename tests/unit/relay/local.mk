@@ -3,12 +3,15 @@ TESTS += tests/unit/test_relay
 tests_unit_test_relay_SOURCES = \
     tests/unit/net/identity.c \
     tests/unit/net/identity.h \
+    tests/unit/relay/epoch_rig.c \
+    tests/unit/relay/epoch_rig.h \
     tests/unit/relay/test_greeting.c \
     tests/unit/relay/http_rig.c \
     tests/unit/relay/http_rig.h \
     tests/unit/relay/test_http_failures.c \
     tests/unit/relay/test_http_plane.c \
     tests/unit/relay/test_http_random.c \
+    tests/unit/relay/test_mc_epoch.c \
     tests/unit/relay/test_mc_login.c
 tests_unit_test_relay_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_relay_LDADD = $(UNIT_LIBS_relay) $(CRITERION_LIBS)
