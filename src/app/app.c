@@ -108,6 +108,7 @@ static void on_asked(evutil_socket_t fd, short what, void *context)
     while (read(fd, &count, sizeof(count)) > 0)
         continue;
     serving_answer(context);
+    serving_take_looks(context);
     serving_hurry_names(context);
     serving_take_names(context);
 }
@@ -134,6 +135,12 @@ static void on_flush_due(evutil_socket_t fd, short what, void *context)
 static bool host_clients(void *context, mc_census_each each, void *each_context)
 {
     return serving_clients(context, each, each_context);
+}
+
+static bool host_look(void *context, struct mc_look *look, control_looked looked,
+                      void *looked_context)
+{
+    return serving_look(context, look, looked, looked_context);
 }
 
 static bool host_seen(void *context, struct families *into)
@@ -371,6 +378,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         .flush = host_flush,
         .drain = host_drain,
         .seen = host_seen,
+        .look = host_look,
         .clients = host_clients,
     };
     unsigned workers = config->process.workers;
@@ -477,6 +485,7 @@ void app_destroy(struct app *app)
         (void)pthread_mutex_destroy(&app->meeting.mutex);
     }
     free(app->workers);
+    serving_end_looks(app);
     resolver_destroy(app->resolver);
     if (app->control != NULL)
         control_destroy(app->control);

@@ -14,6 +14,7 @@ crossfade_SOURCES = \
     src/app/privileges.c \
     src/app/resolver.c \
     src/app/serving.c \
+    src/app/serving_look.c \
     src/app/serving_servers.c \
     src/app/worker_thread.c
 crossfade_LDADD = libcontrol.a librelay.a libnet.a librollout.a libroute.a libconf.a libproto.a libbase.a \

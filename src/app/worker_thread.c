@@ -4,6 +4,7 @@
 #include "crossfade/relay/http_plane.h"
 #include "crossfade/relay/mc_flush.h"
 #include "crossfade/relay/mc_login.h"
+#include "crossfade/relay/mc_look.h"
 #include "crossfade/relay/mc_plane.h"
 
 #include "crossfade/route/families.h"
@@ -199,6 +200,7 @@ static void on_wake(int fd, short what, void *context)
         mc_flush_collect(thread->worker.mc);
     if (thread->worker.mc != NULL)
         mc_login_collect(thread->worker.mc);
+    mc_look_take(&thread->worker);
     switch ((enum worker_order_kind)atomic_load(&thread->ending)) {
     case ORDER_SERVE:
         break;

@@ -7,7 +7,9 @@
 #include "crossfade/base/log.h"
 #include "crossfade/conf/values.h"
 
+#include <event2/buffer.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void call_start(struct control_call *call, struct control_reply *reply)
@@ -196,8 +198,57 @@ static void log_call(const struct control_command *row, const struct control_pee
              len < 400 ? (int)len : 400, reply->sentence);
 }
 
+static void on_looked(void *context, const struct mc_look *look)
+{
+    struct control_pending *pending = context;
+
+    pending->complete(&pending->reply, pending->json, look);
+    if (pending->context != NULL)
+        pending->answered(pending);
+    else
+        control_pending_write(pending, NULL);
+}
+
+void control_pending_write(struct control_pending *pending, struct evbuffer *out)
+{
+    struct evbuffer *nowhere = out == NULL ? evbuffer_new() : NULL;
+
+    if (out != NULL || nowhere != NULL)
+        control_reply_write(&pending->reply, pending->json, out != NULL ? out : nowhere);
+    if (nowhere != NULL)
+        evbuffer_free(nowhere);
+    free(pending);
+}
+
+/* The reply waits for the look that the call has asked for. False: it is whole as it is. */
+static bool wait_for_look(struct control_call *call, struct control_reply *reply,
+                          struct control_pending **out)
+{
+    struct control_pending *pending;
+
+    if (call->look == NULL)
+        return false;
+    pending = calloc(1, sizeof(*pending));
+    if (pending == NULL) {
+        free(call->look);
+        call->complete(reply, call->json, NULL);
+        return false;
+    }
+    pending->json = call->json;
+    pending->complete = call->complete;
+    pending->reply = *reply;
+    if (!call->host->look(call->host->context, call->look, on_looked, pending)) {
+        free(pending);
+        call->complete(reply, call->json, NULL);
+        return false;
+    }
+    *out = pending;
+    return true;
+}
+
 bool control_dispatch(const struct control_host *host, const struct control_peer *peer,
-                      const struct control_words *words, struct evbuffer *out, uint64_t *drain)
+                      const struct control_words *words, struct evbuffer *out, uint64_t *drain,
+                      struct control_pending **pending)
 {
     char *arguments[CONTROL_WORDS_MAX];
     struct control_call call = { .host = host, .by = peer->by, .arguments = arguments };
@@ -222,7 +273,8 @@ bool control_dispatch(const struct control_host *host, const struct control_peer
         if (row->level > CONTROL_READ)
             log_call(row, peer, &reply);
     }
-    control_reply_write(&reply, call.json, out);
+    if (!wait_for_look(&call, &reply, pending))
+        control_reply_write(&reply, call.json, out);
     *drain = call.drain;
     return call.shutdown;
 }

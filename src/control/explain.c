@@ -1,8 +1,11 @@
 #include "crossfade/base/base64.h"
+#include "crossfade/base/clock.h"
 #include "crossfade/conf/values.h"
 #include "crossfade/control/commands.h"
+#include "crossfade/relay/mc_look.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct plan *plan_of(const struct control_call *call)
@@ -91,6 +94,11 @@ static const char *const writes_names[] = {
     [WRITES_AUTO] = "auto", [WRITES_MUTATE] = "mutate", [WRITES_FILL] = "fill"
 };
 
+static void set_integer(json_t *row, const char *name, json_int_t n)
+{
+    (void)json_object_set_new(row, name, json_integer(n));
+}
+
 static void set_wire_key(json_t *row, const struct key_place *place, struct slice key)
 {
     char wire[KEY_MAX];
@@ -131,8 +139,180 @@ static json_t *invalidated(const struct plan *plan, unsigned arm, const struct k
     return json_string(names);
 }
 
+/* -- What its server has ---------------------------------------------------------------------- */
+
+/* Which items a row of the reply is about; taken out of it again before it is shown. */
+#define ITEM "item"
+#define EPOCH_ITEM "epoch item"
+
+/* The row's value is to be looked at, and the epoch item that it goes by, which is one for all. */
+static void look_for_it(const struct plan *plan, const struct key_place *place, struct slice key,
+                        struct mc_look *look, json_t *row)
+{
+    if (look == NULL)
+        return;
+    if (place->coherence == COHERENCE_EPOCH) {
+        if (look->count == 0) {
+            struct key_place epoch;
+            keyspace_epoch(plan->keyspace, key, &epoch);
+            (void)mc_look_add(look, &epoch, key);
+        }
+        set_integer(row, EPOCH_ITEM, 0);
+    }
+    set_integer(row, ITEM, (json_int_t)look->count);
+    (void)mc_look_add(look, place, key);
+}
+
+static const char *written_by(uint32_t flags)
+{
+    switch (flags) {
+    case EPOCH_MADE:
+        return "a read";
+    case EPOCH_CHANGED:
+        return "a change";
+    case EPOCH_DELETED:
+        return "a delete";
+    default:
+        return "something else";
+    }
+}
+
+/* What the epoch item says: true if there is one that values can go by. */
+static bool tell_epoch(json_t *row, const struct mc_look_item *item, struct epoch *epoch)
+{
+    uint64_t now = clock_wall() / SECONDS(1);
+    char hex[2 * TOKEN_LENGTH + 1];
+
+    if (item->result == MC_LOOK_UNKNOWN)
+        return false;
+    if (item->result == MC_LOOK_ABSENT) {
+        (void)json_object_set_new(row, "epoch", json_string("none"));
+        return false;
+    }
+    if (item->length != EPOCH_LENGTH || !epoch_read(slice_of(item->head, item->head_len), epoch)) {
+        (void)json_object_set_new(row, "epoch", json_string("not of crossfade's form"));
+        return false;
+    }
+    (void)snprintf(hex, sizeof(hex), "%016llx%016llx", (unsigned long long)epoch->token.words[0],
+                   (unsigned long long)epoch->token.words[1]);
+    (void)json_object_set_new(row, "epoch", json_string(hex));
+    /* By another host's clock, perhaps. */
+    set_integer(row, "epoch_age", now > epoch->written ? (json_int_t)(now - epoch->written) : 0);
+    (void)json_object_set_new(row, "epoch_written_by", json_string(written_by(item->flags)));
+    return true;
+}
+
+/* `expiry`: of the stamp, 0 never; counts where the server has not said it itself. */
+static void tell_expiry(json_t *row, const struct mc_look_item *item, const uint32_t *expiry)
+{
+    uint64_t now = clock_wall() / SECONDS(1);
+
+    if (item->ttl >= 0)
+        set_integer(row, "expires_in", item->ttl);
+    else if (item->ttl == MC_TTL_NEVER || (expiry != NULL && *expiry == 0))
+        (void)json_object_set_new(row, "expires_in", json_string("never"));
+    else if (expiry != NULL)
+        set_integer(row, "expires_in", *expiry > now ? (json_int_t)(*expiry - now) : 0);
+}
+
+/* Of the arm's own entry. `epoch`: NULL where there is none to go by. */
+static void tell_value(json_t *row, const struct mc_look_item *item, bool stamped,
+                       const struct epoch *epoch)
+{
+    struct token token;
+    uint32_t expiry;
+    const char *state = "there";
+
+    if (item->result == MC_LOOK_UNKNOWN) {
+        (void)json_object_set_new(row, "value", json_string("unknown"));
+        (void)json_object_set_new(row, "value_unknown_because", json_string(item->why));
+        return;
+    }
+    if (item->result == MC_LOOK_ABSENT) {
+        (void)json_object_set_new(row, "value", json_string("none"));
+        return;
+    }
+    if (stamped && item->length < STAMP_LENGTH) {
+        state = "not of crossfade's form";
+    } else if (stamped) {
+        stamp_read(slice_of(item->head, item->head_len), &token, &expiry);
+        state = epoch == NULL                                  ? "stale"
+                : token_equal(&token, &epoch->token)           ? "current"
+                : epoch->keep != 0 && epoch->keep == item->cas ? "current, being changed"
+                                                               : "stale";
+    }
+    (void)json_object_set_new(row, "value", json_string(state));
+    set_integer(
+        row, "bytes",
+        (json_int_t)(item->length - (stamped && item->length >= STAMP_LENGTH ? STAMP_LENGTH : 0)));
+    tell_expiry(row, item, stamped && item->length >= STAMP_LENGTH ? &expiry : NULL);
+}
+
+static void tell_row(json_t *row, const struct mc_look *look)
+{
+    const json_t *index = json_object_get(row, ITEM);
+    bool stamped = json_object_get(row, EPOCH_ITEM) != NULL;
+    struct epoch epoch;
+    bool good = false;
+
+    if (index == NULL) /* it has no place on a server */
+        return;
+    if (look == NULL) {
+        (void)json_object_set_new(row, "value", json_string("unknown"));
+        (void)json_object_set_new(row, "value_unknown_because",
+                                  json_string("the server was not asked, or has not answered in "
+                                              "time"));
+    } else {
+        if (stamped)
+            good = tell_epoch(row, &look->items[0], &epoch);
+        tell_value(row, &look->items[json_integer_value(index)], stamped, good ? &epoch : NULL);
+    }
+    (void)json_object_del(row, ITEM);
+    (void)json_object_del(row, EPOCH_ITEM);
+}
+
+#define COLUMNS_BEFORE                                                                             \
+    { "arm", "ARM" }, { "scope", "SCOPE" }, { "rule", "RULE" }, { "coherence", "COHERENCE" },      \
+        { "writes", "WRITES" }, { "guard", "GUARD" }, { "invalidates", "INVALIDATES" },            \
+        { "value", "VALUE" }, { "bytes", "BYTES" },                                                \
+    {                                                                                              \
+        "expires_in", "EXPIRES IN"                                                                 \
+    }
+#define COLUMNS_BEHIND                                                                             \
+    { "server", "SERVER" },                                                                        \
+    {                                                                                              \
+        "key_on_server", "KEY ON THE SERVER"                                                       \
+    }
+
+static const struct table_column columns[] = { COLUMNS_BEFORE, COLUMNS_BEHIND, { NULL, NULL } };
+static const struct table_column columns_with_epoch[] = {
+    COLUMNS_BEFORE,         { "epoch", "EPOCH" },
+    { "epoch_age", "AGE" }, { "epoch_written_by", "WRITTEN BY" },
+    COLUMNS_BEHIND,         { NULL, NULL }
+};
+
+/* The rows with what was found on the server; look NULL: nobody could look. */
+static void complete(struct control_reply *reply, bool json, const struct mc_look *look)
+{
+    size_t i;
+    json_t *row;
+
+    reply->columns = columns;
+    json_array_foreach(reply->data, i, row)
+    {
+        const json_t *why;
+        tell_row(row, look);
+        if (json_object_get(row, "epoch") != NULL)
+            reply->columns = columns_with_epoch;
+        why = json_object_get(row, "value_unknown_because");
+        if (why != NULL && !json)
+            control_reply_ok(reply, "What is there is not known: %s.", json_string_value(why));
+    }
+}
+
 /* What the key is for one arm. */
-static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice key)
+static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice key,
+                           struct mc_look *look)
 {
     struct key_place place;
     const struct config *config = plan->config;
@@ -172,21 +352,12 @@ static json_t *explain_arm(const struct plan *plan, unsigned arm, struct slice k
     (void)json_object_set_new(row, "hashed", json_boolean(place.hashed));
     (void)json_object_set_new(row, "hashed_because", json_string(hashed_because(&place, key)));
     (void)json_object_set_new(row, "invalidates", invalidated(plan, arm, &place));
+    look_for_it(plan, &place, key, look, row);
     return row;
 }
 
 void command_explain(struct control_call *call, struct control_reply *reply)
 {
-    static const struct table_column columns[] = { { "arm", "ARM" },
-                                                   { "scope", "SCOPE" },
-                                                   { "rule", "RULE" },
-                                                   { "coherence", "COHERENCE" },
-                                                   { "writes", "WRITES" },
-                                                   { "guard", "GUARD" },
-                                                   { "invalidates", "INVALIDATES" },
-                                                   { "server", "SERVER" },
-                                                   { "key_on_server", "KEY ON THE SERVER" },
-                                                   { NULL, NULL } };
     const struct plan *plan = plan_of(call);
     struct slice key = slice_string(call->arguments[call->count - 1]);
     char decoded[BASE64_DECODED_MAX(2 * KEY_MAX)];
@@ -222,13 +393,20 @@ void command_explain(struct control_call *call, struct control_reply *reply)
                  ? ""
                  : plan->servers[placement_server(plan->placement, key)].config->endpoint.text;
     reply->data = json_array();
-    reply->columns = columns;
+    call->look = mc_look_create(key);
+    call->complete = complete;
     for (unsigned i = 0; i < plan->config->arm_count; i++) {
         json_t *row;
         if (only >= 0 && (unsigned)only != i)
             continue;
-        row = explain_arm(plan, i, key);
+        row = explain_arm(plan, i, key, call->look);
         (void)json_object_set_new(row, "server", json_string(server));
         (void)json_array_append_new(reply->data, row);
     }
+    if (call->look != NULL && call->look->count > 0)
+        return;
+    /* There is nothing to look for, or no memory for it. */
+    free(call->look);
+    call->look = NULL;
+    complete(reply, call->json, NULL);
 }

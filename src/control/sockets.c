@@ -40,6 +40,9 @@ struct control_talk {
     struct control_socket *socket; /* NULL once that is gone: then it only ends */
     struct bufferevent *stream;
     char by[96];
+    struct control_pending *pending; /* the command that is not answered yet, or NULL */
+    char *rest;                      /* of its line; NULL: none */
+    size_t rest_len;
     bool closing;
     bool shutdown; /* once the reply is out */
     uint64_t drain;
@@ -58,7 +61,10 @@ static void talk_close(struct control_talk *talk)
     LIST_REMOVE(talk, link);
     if (talk->socket != NULL)
         talk->socket->talk_count--;
+    if (talk->pending != NULL)
+        talk->pending->context = NULL;
     bufferevent_free(talk->stream);
+    free(talk->rest);
     free(talk);
 }
 
@@ -90,9 +96,39 @@ static void name_peer(int fd, char *out, size_t size)
                    user != NULL ? ")" : "");
 }
 
+/* What is behind the command is run in a turn of the loop of its own. */
+static void on_answered(struct control_pending *pending)
+{
+    struct control_talk *talk = pending->context;
+
+    talk->pending = NULL;
+    control_pending_write(pending, bufferevent_get_output(talk->stream));
+    if (talk->closing)
+        return; /* after the output */
+    (void)bufferevent_enable(talk->stream, EV_READ);
+    bufferevent_trigger(talk->stream, EV_READ,
+                        BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
 static void refuse(struct control_talk *talk, const char *sentence)
 {
     (void)evbuffer_add_printf(bufferevent_get_output(talk->stream), "ERR usage %s\n\n", sentence);
+}
+
+/* A command waits for its answer, and what is behind it for that. */
+static void wait_for_answer(struct control_talk *talk, struct slice rest)
+{
+    talk->pending->context = talk;
+    talk->pending->answered = on_answered;
+    (void)bufferevent_disable(talk->stream, EV_READ);
+    if (rest.len == 0)
+        return;
+    talk->rest = malloc(rest.len);
+    talk->rest_len = rest.len;
+    if (talk->rest != NULL)
+        memcpy(talk->rest, rest.data, rest.len);
+    else
+        talk->closing = true; /* after the answer */
 }
 
 static void run_line(struct control_talk *talk, struct slice line)
@@ -106,8 +142,13 @@ static void run_line(struct control_talk *talk, struct slice line)
         const struct control_peer peer = { talk->socket->level, talk->by };
         switch (control_line_next(&line, &words, &why)) {
         case CONTROL_LINE_OK:
-            talk->shutdown = control_dispatch(host, &peer, &words,
-                                              bufferevent_get_output(talk->stream), &talk->drain);
+            talk->shutdown =
+                control_dispatch(host, &peer, &words, bufferevent_get_output(talk->stream),
+                                 &talk->drain, &talk->pending);
+            if (talk->pending != NULL) {
+                wait_for_answer(talk, line);
+                return;
+            }
             break;
         case CONTROL_LINE_BAD:
             refuse(talk, why);
@@ -121,7 +162,7 @@ static void run_line(struct control_talk *talk, struct slice line)
 /* The output is gone: close, or stop the daemon, if that was waited for. */
 static void after_output(struct control_talk *talk)
 {
-    if (evbuffer_get_length(bufferevent_get_output(talk->stream)) > 0)
+    if (talk->pending != NULL || evbuffer_get_length(bufferevent_get_output(talk->stream)) > 0)
         return;
     stop_if_asked(talk);
     if (talk->closing)
@@ -133,7 +174,14 @@ static void read_lines(struct control_talk *talk)
     struct evbuffer *input = bufferevent_get_input(talk->stream);
     struct evbuffer *output = bufferevent_get_output(talk->stream);
 
-    while (!talk->closing && !talk->shutdown && evbuffer_get_length(output) < OUTPUT_MAX) {
+    if (talk->pending == NULL && talk->rest != NULL) {
+        char *rest = talk->rest;
+        talk->rest = NULL;
+        run_line(talk, slice_of(rest, talk->rest_len));
+        free(rest);
+    }
+    while (!talk->closing && !talk->shutdown && talk->pending == NULL &&
+           evbuffer_get_length(output) < OUTPUT_MAX) {
         size_t len;
         char *line = evbuffer_readln(input, &len, EVBUFFER_EOL_CRLF);
         if (line == NULL) {
@@ -163,7 +211,7 @@ static void on_written(struct bufferevent *stream, void *context)
 {
     struct control_talk *talk = context;
 
-    if (!talk->closing && !talk->shutdown &&
+    if (!talk->closing && !talk->shutdown && talk->pending == NULL &&
         evbuffer_get_length(bufferevent_get_output(stream)) < OUTPUT_MAX / 2 &&
         (bufferevent_get_enabled(stream) & EV_READ) == 0) {
         (void)bufferevent_enable(stream, EV_READ);

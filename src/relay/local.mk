@@ -13,6 +13,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_coherence.h \
     include/crossfade/relay/mc_dialect.h \
     include/crossfade/relay/mc_flush.h \
+    include/crossfade/relay/mc_look.h \
     include/crossfade/relay/mc_lookup.h \
     include/crossfade/relay/mc_observe.h \
     include/crossfade/relay/mc_login.h \
@@ -44,6 +45,7 @@ librelay_a_SOURCES = \
     src/relay/mc_epoch.c \
     src/relay/mc_errand.c \
     src/relay/mc_flush.c \
+    src/relay/mc_look.c \
     src/relay/mc_lookup.c \
     src/relay/mc_observe.c \
     src/relay/mc_identity.c \

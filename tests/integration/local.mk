@@ -16,6 +16,7 @@ EXTRA_DIST += \
     tests/integration/test_cache_pressure.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
+    tests/integration/test_explain.py \
     tests/integration/test_exporters.py \
     tests/integration/test_failures.py \
     tests/integration/test_flush.py \

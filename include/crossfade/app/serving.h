@@ -15,6 +15,8 @@
 #include "crossfade/rollout/generations.h"
 #include "crossfade/rollout/rollout.h"
 
+#include <sys/queue.h>
+
 struct families;
 
 struct app {
@@ -38,10 +40,12 @@ struct app {
     struct event *flush_due;     /* the next delayed flush */
     struct control *control;
     struct event *signals[4];
-    struct event *deadline; /* of a graceful stop */
-    struct event *progress; /* looks whether the workers have ended */
-    uint64_t tls_peak;      /* connections, since memory was given back */
-    struct event *settle;   /* tries again to save what the disk has refused */
+    struct event *deadline;       /* of a graceful stop */
+    struct event *progress;       /* looks whether the workers have ended */
+    uint64_t tls_peak;            /* connections, since memory was given back */
+    struct event *settle;         /* tries again to save what the disk has refused */
+    LIST_HEAD(, look_wait) looks; /* at servers, for `explain` */
+    unsigned look_count;
     bool draining;
     bool stopping;
 };
@@ -95,6 +99,14 @@ bool serving_drain(struct app *app, const char *server, bool drain, char *text, 
  * without memory.
  */
 bool serving_seen(struct app *app, struct families *into);
+
+/* src/app/serving_look.c: control_host.look. */
+struct look_wait;
+bool serving_look(struct app *app, struct mc_look *look, control_looked looked, void *context);
+/* Hands out what the worker has found. */
+void serving_take_looks(struct app *app);
+/* Nobody is waited for any more. The workers have ended. */
+void serving_end_looks(struct app *app);
 
 /* Shows the cache clients of each worker. False as above. */
 bool serving_clients(struct app *app, mc_census_each each, void *context);

@@ -25,6 +25,10 @@ struct control_call {
     uint64_t drain;
     /* Set by a handler: to be done after the reply was written. */
     bool shutdown;
+    /* Set by a handler whose reply needs a look at a server: the call's from then on. When that is
+     * done `complete` makes the reply whole (look NULL: it took too long). */
+    struct mc_look *look;
+    void (*complete)(struct control_reply *reply, bool json, const struct mc_look *look);
 };
 
 typedef void (*control_handler)(struct control_call *call, struct control_reply *reply);
@@ -60,13 +64,31 @@ void command_reload(struct control_call *call, struct control_reply *reply);
 void command_log(struct control_call *call, struct control_reply *reply);
 void command_shutdown(struct control_call *call, struct control_reply *reply);
 
-/* Runs one command; the reply is written to `out`. True: the daemon is to be shut down after it. */
 struct control_peer {
     enum control_level level;
     const char *by;
 };
 struct evbuffer;
+
+/* A command that is not answered yet. */
+struct control_pending {
+    struct control_reply reply;
+    bool json;
+    void (*complete)(struct control_reply *reply, bool json, const struct mc_look *look);
+    /* Set by whoever waits for it: called once, when the reply is there. Then it is theirs to
+     * write (control_pending_write). */
+    void (*answered)(struct control_pending *pending);
+    void *context; /* NULL: nobody waits any more */
+};
+/* Writes the reply (out NULL: drops it) and frees it. */
+void control_pending_write(struct control_pending *pending, struct evbuffer *out);
+
+/*
+ * Runs one command; the reply is written to `out`, or *pending is set, and comes later: no other
+ * command of that peer may be run until then. True: the daemon is to be shut down after it.
+ */
 bool control_dispatch(const struct control_host *host, const struct control_peer *peer,
-                      const struct control_words *words, struct evbuffer *out, uint64_t *drain);
+                      const struct control_words *words, struct evbuffer *out, uint64_t *drain,
+                      struct control_pending **pending);
 
 #endif

@@ -17,6 +17,9 @@
 
 struct event_base;
 struct families;
+struct mc_look;
+
+typedef void (*control_looked)(void *context, const struct mc_look *look);
 
 /* What the daemon does for the control plane. Given at creation; context is the daemon's own. */
 struct control_host {
@@ -46,6 +49,12 @@ struct control_host {
                   size_t text_size);
     /* Adds what is known of the cache traffic; false: a worker did not answer in time. */
     bool (*seen)(void *context, struct families *into);
+    /*
+     * Has a worker look at what a key's server holds, and takes the look over. Returns at once;
+     * `looked` is called later, once: with the look, which is freed after it, or with NULL when it
+     * took too long. False: too many are under way, or no memory.
+     */
+    bool (*look)(void *context, struct mc_look *look, control_looked looked, void *looked_context);
     /* Shows the cache clients of each worker; false: one did not answer in time. */
     bool (*clients)(void *context, mc_census_each each, void *each_context);
     uint64_t (*started)(void *context); /* wall clock, microseconds */

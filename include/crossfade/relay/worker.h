@@ -25,6 +25,7 @@
 struct loop;
 struct mc_flush_queue;
 struct mc_login_queue;
+struct mc_look;
 struct mc_plane;
 struct http_plane;
 
@@ -50,6 +51,7 @@ struct worker {
     struct snapshot_pin *current;
     struct token_source tokens;
     struct mc_flush_queue *flushes;           /* wishes for the main thread, and its verdicts */
+    struct mc_look *_Atomic looks;            /* wishes of the main thread (relay/mc_look.h) */
     void (*ask_main)(struct worker *worker);  /* wakes it; set by the owner of the thread */
     int ask_fd;                               /* for that */
     struct mc_login_queue *logins;            /* wishes for the login thread, and its verdicts */

@@ -1,6 +1,7 @@
 #include "desk.h"
 
 #include "crossfade/conf/load.h"
+#include "crossfade/relay/mc_look.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -122,6 +123,23 @@ static bool host_draining(void *context)
     return ((struct desk *)context)->draining;
 }
 
+static bool host_look(void *context, struct mc_look *look, control_looked looked,
+                      void *looked_context)
+{
+    struct desk *desk = context;
+
+    if (!desk->looks) {
+        free(look);
+        return false;
+    }
+    for (size_t i = 0; i < look->count; i++)
+        look->items[i].result = MC_LOOK_ABSENT;
+    desk->look = look;
+    desk->looked = looked;
+    desk->looked_context = looked_context;
+    return true;
+}
+
 void desk_make(struct desk *desk, bool with_rollout)
 {
     const char *tmp = getenv("TMPDIR");
@@ -148,6 +166,7 @@ void desk_make(struct desk *desk, bool with_rollout)
         desk->rollout = rollout_open(config, error, sizeof(error));
         cr_assert_not_null(desk->rollout, "%s", error);
     }
+    desk->looks = true;
     desk->host = (struct control_host){ .context = desk,
                                         .plan = host_plan,
                                         .rollout = host_rollout,
@@ -161,6 +180,7 @@ void desk_make(struct desk *desk, bool with_rollout)
                                         .flush = host_flush,
                                         .drain = host_drain,
                                         .seen = host_seen,
+                                        .look = host_look,
                                         .clients = host_clients };
 }
 
@@ -182,6 +202,11 @@ void desk_end(struct desk *desk)
     (void)rmdir(desk->folder);
 }
 
+static void write_answer(struct control_pending *pending)
+{
+    control_pending_write(pending, pending->context);
+}
+
 static bool say(struct desk *desk, enum control_level level, const char *line, char **text)
 {
     static struct control_words words;
@@ -193,8 +218,17 @@ static bool say(struct desk *desk, enum control_level level, const char *line, c
     uint64_t drain;
     size_t len;
 
-    while (!shutdown && control_line_next(&rest, &words, &why) == CONTROL_LINE_OK)
-        shutdown = control_dispatch(&desk->host, &peer, &words, out, &drain);
+    while (!shutdown && control_line_next(&rest, &words, &why) == CONTROL_LINE_OK) {
+        struct control_pending *pending = NULL;
+        shutdown = control_dispatch(&desk->host, &peer, &words, out, &drain, &pending);
+        if (pending == NULL)
+            continue;
+        cr_assert_eq(evbuffer_get_length(out), 0, "nothing before it is answered");
+        pending->answered = write_answer;
+        pending->context = desk->gone ? NULL : out;
+        desk->looked(desk->looked_context, desk->slow ? NULL : desk->look);
+        free(desk->look);
+    }
     len = evbuffer_get_length(out);
     *text = calloc(1, len + 1);
     (void)evbuffer_remove(out, *text, len);

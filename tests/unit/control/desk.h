@@ -18,6 +18,12 @@ struct desk {
     const struct mc_census *census; /* of one worker; NULL: nobody */
     const struct families *seen;    /* of the traffic; NULL: nothing */
     bool blind;                     /* a worker does not tell */
+    bool looks;                     /* it looks at servers: they have nothing */
+    bool slow;                      /* and takes too long */
+    bool gone;                      /* and nobody waits for it */
+    struct mc_look *look;
+    control_looked looked;
+    void *looked_context;
     unsigned published;
     unsigned reloads;
     unsigned checks;

@@ -246,6 +246,32 @@ Test(dispatch, shutdown_comes_after_the_reply_and_ends_the_batch)
     desk_end(&desk);
 }
 
+Test(dispatch, explain_is_answered_when_its_server_is)
+{
+    struct desk desk;
+    char *reply;
+
+    desk_make(&desk, true);
+    desk.looks = false;
+    reply = desk_say(&desk, CONTROL_READ, "explain k --json");
+    cr_expect_not_null(strstr(reply, "\"value\":\"unknown\""), "%s", reply);
+    cr_expect_null(strstr(reply, "\"item\""), "%s", reply);
+    free(reply);
+    desk.looks = true;
+    reply = desk_say(&desk, CONTROL_READ, "explain k --json");
+    cr_expect_not_null(strstr(reply, "\"value\":\"none\""), "%s", reply);
+    free(reply);
+    desk.slow = true;
+    reply = desk_say(&desk, CONTROL_READ, "explain k");
+    cr_expect_eq(strncmp(reply, "OK What is there is not known: ", 31), 0, "%s", reply);
+    free(reply);
+    desk.gone = true;
+    reply = desk_say(&desk, CONTROL_READ, "explain k");
+    cr_expect_str_empty(reply);
+    free(reply);
+    desk_end(&desk);
+}
+
 Test(dispatch, bytes_of_a_peer_are_shown_escaped)
 {
     struct desk desk;
