@@ -260,14 +260,14 @@ void mc_binary_reply_write(char *out, const struct mc_binary_reply *reply)
 }
 
 void mc_binary_reply_rewrite(char *head, const struct mc_binary_reply *reply, uint8_t opcode,
-                             uint32_t opaque, size_t key_len)
+                             uint32_t opaque, size_t key_len, size_t left_out)
 {
     head[1] = (char)opcode;
     memcpy(head + 12, &opaque, sizeof(opaque));
-    if (key_len == reply->key_len)
+    if (key_len == reply->key_len && left_out == 0)
         return;
     put16(head + 2, key_len);
-    put32(head + 8, reply->body_len - reply->key_len + (uint32_t)key_len);
+    put32(head + 8, reply->body_len - reply->key_len + (uint32_t)(key_len - left_out));
 }
 
 struct slice mc_binary_status_text(uint16_t status)

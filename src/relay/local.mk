@@ -33,6 +33,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/tls_set.h \
     include/crossfade/relay/worker.h \
     src/relay/mc_binary.c \
+    src/relay/mc_binary_epoch.c \
     src/relay/mc_binary_errand.c \
     src/relay/mc_binary_forward.c \
     src/relay/mc_binary_replies.c \

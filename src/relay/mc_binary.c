@@ -225,7 +225,7 @@ static bool binary_delete(struct mc_connection *connection, struct mc_op *op,
 {
     const struct mc_binary_request request = { .loud = MC_BINARY_DELETE, .key = key };
 
-    return mc_binary_compose(connection, op, place, &request, 0);
+    return mc_binary_compose(connection, op, place, &request, 0, NULL);
 }
 
 /* VERSION; its opaque, 0, is that of no other request (mc_binary_compose). */
@@ -244,4 +244,6 @@ const struct mc_dialect mc_binary = {
     .flushed = binary_flushed,
     .compose_delete = binary_delete,
     .compose_errand = mc_binary_compose_errand,
+    .missed = mc_binary_missed,
+    .changed = mc_binary_changed,
 };

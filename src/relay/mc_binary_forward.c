@@ -4,6 +4,7 @@
  */
 #include "crossfade/relay/mc_binary.h"
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_observe.h"
 
@@ -12,33 +13,46 @@
 static const struct slice reserved = SLICE_INIT(
     "this key has the form of a namespace prefix and could name another version's entry");
 
-bool mc_binary_compose(struct mc_connection *connection, struct mc_op *op,
-                       const struct key_place *place, const struct mc_binary_request *request,
-                       uint32_t value_len)
+/* A request without its value. Returns the place of its key. */
+static char *put_request(char *at, const struct mc_binary_request *request,
+                         const struct key_place *place, uint32_t value_len, uint32_t number)
 {
-    struct buffer_pool *pool = &op->plane->worker->buffers;
     size_t extras_len = request->extras.len;
-    size_t len = MC_BINARY_HEADER + extras_len + place->wire_len;
-    struct chunk *chunk = buffer_pool_append_chunk(pool, len);
-    char *begin;
-    char *at;
 
-    if (chunk == NULL || !mc_op_keep_key(op, place, request->key))
-        return false;
-    begin = chunk->data + chunk->used;
-    mc_binary_request_write(begin, request->loud, place->wire_len, extras_len,
-                            (uint32_t)(extras_len + place->wire_len) + value_len,
-                            connection->composed + 1, request->cas);
-    at = begin + MC_BINARY_HEADER;
+    mc_binary_request_write(at, request->loud, place->wire_len, extras_len,
+                            (uint32_t)(extras_len + place->wire_len) + value_len, number,
+                            request->cas);
+    at += MC_BINARY_HEADER;
     if (extras_len > 0)
         memcpy(at, request->extras.data, extras_len);
     at += extras_len;
     keyspace_compose(place, request->key, at);
-    if (!buffer_append_ref(&connection->output, pool, chunk, begin, len))
+    return at;
+}
+
+bool mc_binary_compose(struct mc_connection *connection, struct mc_op *op,
+                       const struct key_place *place, const struct mc_binary_request *request,
+                       uint32_t value_len, const struct key_place *epoch)
+{
+    const struct mc_binary_request epoch_get = { .loud = MC_BINARY_GET, .key = request->key };
+    struct buffer_pool *pool = &op->plane->worker->buffers;
+    size_t epoch_len = epoch != NULL ? MC_BINARY_HEADER + epoch->wire_len : 0;
+    size_t len = epoch_len + MC_BINARY_HEADER + request->extras.len + place->wire_len;
+    struct chunk *chunk = buffer_pool_append_chunk(pool, len);
+    char *begin;
+
+    if (chunk == NULL || !mc_op_keep_key(op, place, request->key))
         return false;
+    begin = chunk->data + chunk->used;
+    if (epoch != NULL)
+        (void)put_request(begin, &epoch_get, epoch, 0, ++connection->composed);
+    op->wire = put_request(begin + epoch_len, request, place, value_len, connection->composed + 1);
+    if (!buffer_append_ref(&connection->output, pool, chunk, begin, len)) {
+        connection->composed -= epoch != NULL;
+        return false;
+    }
     chunk->used += len;
     connection->composed++;
-    op->wire = at;
     op->wire_len = (uint8_t)place->wire_len;
     op->prefix_len = (uint8_t)place->prefix.len;
     op->wire_chunk = chunk_ref(chunk);
@@ -47,7 +61,7 @@ bool mc_binary_compose(struct mc_connection *connection, struct mc_op *op,
     return true;
 }
 
-static struct mc_op *new_op(struct mc_client *client, const struct mc_binary_request *request)
+struct mc_op *mc_binary_op(struct mc_client *client, const struct mc_binary_request *request)
 {
     struct mc_op *op = mc_client_op(client, request->verb);
 
@@ -63,9 +77,8 @@ static struct mc_op *new_op(struct mc_client *client, const struct mc_binary_req
     return op;
 }
 
-/* No server has the operation. Only now does its key point to what the client sent, for a miss to
- * name. */
-static void fail_here(struct mc_op *op, const struct mc_server *server, struct slice key)
+/* Only now does the key point to what the client sent, for a miss to name. */
+void mc_binary_fail_here(struct mc_op *op, const struct mc_server *server, struct slice key)
 {
     op->wire = key.data;
     op->wire_len = (uint8_t)key.len;
@@ -131,18 +144,25 @@ static enum mc_step forward_get(struct mc_client *client, const struct mc_binary
                                 const struct key_place *place, struct mc_server *server)
 {
     struct mc_connection *connection = mc_server_connection(server, &mc_binary, client->affinity);
-    struct mc_op *op = new_op(client, request);
+    struct mc_op *op = mc_binary_op(client, request);
+    bool has_epoch = mc_is_epoch(place);
+    struct key_place epoch;
 
     if (op == NULL)
         return MC_STEP_CLOSE;
-    if (request->verb == MC_GET && mc_tracks_misses(client, place))
+    if (has_epoch) {
+        op->flags |= MC_OP_EPOCH | MC_OP_TRACK;
+        keyspace_epoch(mc_client_plan(client)->keyspace, request->key, &epoch);
+    } else if (request->verb == MC_GET && mc_tracks_misses(client, place)) {
         op->flags |= MC_OP_TRACK;
+    }
     counter_add(&client->cell->gets, 1);
     if (request->verb == MC_GAT)
         counter_add(&client->cell->touches, 1);
     mc_client_expect(client, op);
-    if (connection == NULL || !mc_binary_compose(connection, op, place, request, 0))
-        fail_here(op, server, request->key);
+    if (connection == NULL ||
+        !mc_binary_compose(connection, op, place, request, 0, has_epoch ? &epoch : NULL))
+        mc_binary_fail_here(op, server, request->key);
     else
         mc_client_hold_back(client, connection);
     return MC_STEP_ON;
@@ -153,8 +173,8 @@ static enum mc_step send_write(struct mc_client *client, struct mc_connection *c
                                struct mc_op *op, const struct mc_binary_request *request,
                                const struct key_place *place, struct slice value)
 {
-    if (!mc_binary_compose(connection, op, place, request, request->value_len)) {
-        fail_here(op, connection->server, request->key);
+    if (!mc_binary_compose(connection, op, place, request, request->value_len, NULL)) {
+        mc_binary_fail_here(op, connection->server, request->key);
         return MC_STEP_CLOSE;
     }
     if (value.len > 0 && !mc_connection_value(connection, client->input.chunk, value)) {
@@ -195,14 +215,14 @@ static enum mc_step forward_write(struct mc_client *client,
     }
     connection = upload ? mc_server_upload(server, client)
                         : mc_server_connection(server, &mc_binary, client->affinity);
-    op = new_op(client, &request);
+    op = mc_binary_op(client, &request);
     if (op == NULL)
         return MC_STEP_CLOSE;
     if (too_large)
         op->flags |= MC_OP_TOO_LARGE;
     mc_client_expect(client, op);
     if (connection == NULL) {
-        fail_here(op, server, request.key);
+        mc_binary_fail_here(op, server, request.key);
         return MC_STEP_ON;
     }
     if (upload) {
@@ -289,8 +309,32 @@ static enum mc_step forward(struct mc_client *client, const struct mc_binary_req
     if (mc_observe_due(client->plane))
         observe(client, request);
     server = client->view->servers[placement_server(plan->placement, request->key)];
+    if (!get && mc_is_epoch(&place))
+        return mc_binary_forward_epoch(client, request, &place, server, value);
     return get ? forward_get(client, request, &place, server)
                : forward_write(client, request, &place, server, value);
+}
+
+/* In epoch mode the value decides together with what is stored, or the request may come to be such
+ * a one: then all of it is gathered, of any length. */
+static bool is_gathered(const struct mc_client *client, const struct mc_binary_request *request)
+{
+    struct key_place place;
+
+    return keyspace_place(mc_client_plan(client)->keyspace, client->arm, request->key, &place) ==
+               KEY_OK &&
+           mc_is_epoch(&place) &&
+           (request->verb != MC_SET || request->cas != 0 || place.writes == WRITES_FILL);
+}
+
+static enum mc_step refuse_value(struct mc_client *client, const struct mc_binary_request *request)
+{
+    enum mc_step step =
+        refuse(client, request, MC_BINARY_NO_MEMORY, mc_binary_status_text(MC_BINARY_NO_MEMORY));
+
+    client->swallow = request->value_len;
+    input_consume(&client->input, request->head_len);
+    return step;
 }
 
 enum mc_step mc_binary_forward(struct mc_client *client, const struct mc_binary_request *request,
@@ -301,16 +345,19 @@ enum mc_step mc_binary_forward(struct mc_client *client, const struct mc_binary_
     enum mc_step step;
 
     if (request->value_len > 0 && request->value_len <= mc_view_config(client->view)->max_value) {
-        if (request->value_len <= MC_GATHER_MAX) {
-            done += request->value_len;
-            if (bytes.len < done) {
-                client->need = done;
-                return MC_STEP_MORE;
-            }
-            value = slice_of(bytes.data + request->head_len, request->value_len);
-        } else if (bytes.len < done + VALUE_GUARD_BYTES) {
-            client->need = done + VALUE_GUARD_BYTES;
+        bool large = request->value_len > MC_GATHER_MAX;
+        bool gathered = !large || is_gathered(client, request);
+        size_t need = done + (gathered ? request->value_len : VALUE_GUARD_BYTES);
+        if (bytes.len < need) {
+            if (large && gathered &&
+                buffer_pool_size(&client->plane->worker->buffers) > MC_MEMORY_SPARE)
+                return refuse_value(client, request);
+            client->need = need;
             return MC_STEP_MORE;
+        }
+        if (gathered) {
+            value = slice_of(bytes.data + done, request->value_len);
+            done = need;
         } else if (mc_upload_waits(client, request->key)) {
             /* It goes another way than what came before and must not overtake it. */
             return MC_STEP_STOP;

@@ -126,9 +126,10 @@ bool mc_binary_reply_fits(const struct mc_binary_reply *reply, uint8_t opcode);
 void mc_binary_request_write(char *out, uint8_t opcode, size_t key_len, size_t extras_len,
                              uint32_t body_len, uint32_t opaque, uint64_t cas);
 void mc_binary_reply_write(char *out, const struct mc_binary_reply *reply);
-/* Makes a reply another one's, in place: opcode, opaque, and the lengths of key and body. */
+/* Makes a reply another one's, in place: opcode, opaque, and the lengths of key and body;
+ * `left_out` bytes of its value are not in it any more. */
 void mc_binary_reply_rewrite(char *head, const struct mc_binary_reply *reply, uint8_t opcode,
-                             uint32_t opaque, size_t key_len);
+                             uint32_t opaque, size_t key_len, size_t left_out);
 
 /* memcached's own words for a status; empty for one that it never uses. */
 struct slice mc_binary_status_text(uint16_t status);

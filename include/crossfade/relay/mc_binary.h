@@ -33,11 +33,26 @@ void mc_binary_set_miss(struct mc_op *op);
  * is done with. */
 enum mc_step mc_binary_forward(struct mc_client *client, const struct mc_binary_request *request,
                                struct slice bytes) MUST_CHECK;
-/* The request as the server gets it; `value_len` bytes are to follow. The connection takes over the
- * operation; false without memory. */
+/* An operation for a request. NULL without memory. */
+struct mc_op *mc_binary_op(struct mc_client *client, const struct mc_binary_request *request);
+/* No server has the operation. */
+void mc_binary_fail_here(struct mc_op *op, const struct mc_server *server, struct slice key);
+/* The request as the server gets it; `value_len` bytes are to follow. `epoch`: of a read of epoch
+ * mode, whose epoch item is asked for first; or NULL. The connection takes over the operation;
+ * false without memory. */
 bool mc_binary_compose(struct mc_connection *connection, struct mc_op *op,
                        const struct key_place *place, const struct mc_binary_request *request,
-                       uint32_t value_len) MUST_CHECK;
+                       uint32_t value_len, const struct key_place *epoch) MUST_CHECK;
+
+/* relay/mc_binary_epoch.c. A keyed request of epoch mode that is no read; `value`: all of it, or
+ * nothing of one that streams. */
+enum mc_step mc_binary_forward_epoch(struct mc_client *client,
+                                     const struct mc_binary_request *request,
+                                     const struct key_place *place, struct mc_server *server,
+                                     struct slice value) MUST_CHECK;
+/* A set that is not kept is answered as if it were. */
+void mc_binary_set_kept(struct mc_op *op);
+void mc_binary_changed(struct mc_op *op, const struct mc_changed *result);
 
 /* relay/mc_binary_errand.c. Commands of our own (relay/mc_errand.h). */
 bool mc_binary_compose_errand(struct mc_connection *connection, struct mc_op *op,
@@ -47,6 +62,7 @@ enum mc_pair mc_binary_pair_errand(struct mc_connection *connection, struct mc_o
                                    const struct mc_binary_reply *reply, struct mc_pairing *pairing);
 
 /* relay/mc_binary_replies.c */
+void mc_binary_missed(struct mc_op *op);
 enum mc_pair mc_binary_pair(struct mc_connection *connection, struct mc_pairing *pairing);
 
 #endif

@@ -238,7 +238,7 @@ Test(mc_binary, a_reply_is_what_was_written)
     cr_assert(read.status == 0x0102 && read.body_len == 0x01020304);
     cr_assert(read.opaque == 0xa1b2c3d4 && read.cas == 0x1122334455667788);
 
-    mc_binary_reply_rewrite(bytes, &written, 0x0d, 0x55667788, 0x34);
+    mc_binary_reply_rewrite(bytes, &written, 0x0d, 0x55667788, 0x34, 0);
     cr_assert_eq(mc_binary_reply_parse(slice_of(bytes, sizeof(bytes)), &read), MC_BINARY_OK);
     cr_assert(read.opcode == 0x0d && read.opaque == 0x55667788 && read.key_len == 0x34);
     cr_assert_eq(read.body_len, 0x01020304u - 0x1200u);
