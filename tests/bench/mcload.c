@@ -26,12 +26,21 @@
 #define PATTERN_STEP 61u
 #define PATTERN_STEPS 97u
 
-enum mix { MIX_GET, MIX_SET, MIX_MIXED };
+enum mix { MIX_GET, MIX_SET, MIX_MIXED, MIX_DELETE, MIX_FILL };
+enum kind { KIND_GET, KIND_MISS, KIND_SET, KIND_DELETE };
+
+/* What a connection does in turn with a key that no other connection has. */
+static const struct cycle {
+    unsigned count;
+    enum kind kinds[3];
+} cycles[] = { [MIX_DELETE] = { 2, { KIND_SET, KIND_DELETE } },
+               [MIX_FILL] = { 3, { KIND_SET, KIND_DELETE, KIND_MISS } } };
 
 /* What is sent and awaited for one key. */
 struct item {
     char get[8 + KEY_LENGTH];
     char set[HEAD_MAX];
+    char delete[12 + KEY_LENGTH];
     char head[HEAD_MAX];
 };
 
@@ -39,7 +48,7 @@ enum part { PART_BEGIN, PART_HEAD, PART_VALUE, PART_TAIL };
 
 struct request {
     uint32_t first; /* key; the others of a many-key get follow it */
-    bool set;
+    enum kind kind;
 };
 
 /* Where the connection is in the answer that it reads. */
@@ -52,6 +61,7 @@ struct reading {
     size_t head_length;  /* gathered so far */
     char head[HEAD_MAX]; /* a head that came in pieces */
     uint64_t random;
+    uint32_t step; /* of its cycle */
 };
 
 struct mcload {
@@ -62,6 +72,7 @@ struct mcload {
     size_t value_size;
     size_t head_length;
     size_t set_length;
+    unsigned connections;
     unsigned depth;
     bool storing;
     uint32_t next_stored;
@@ -90,18 +101,28 @@ static uint32_t key_after(const struct mcload *self, uint32_t first, unsigned di
     return key < self->keys ? key : key - self->keys;
 }
 
+static struct request next_of_cycle(struct mcload *self, unsigned connection)
+{
+    const struct cycle *cycle = &cycles[self->mix];
+    uint32_t own = self->keys / self->connections;
+    uint32_t step = self->readings[connection].step++;
+
+    return (struct request){ .first = connection * own + step / cycle->count % own,
+                             .kind = cycle->kinds[step % cycle->count] };
+}
+
 static struct request choose(struct mcload *self, unsigned connection)
 {
     uint64_t random = next_random(&self->readings[connection].random);
-    struct request request = { .first = (uint32_t)((random >> 8) % self->keys), .set = false };
+    struct request request = { .first = (uint32_t)((random >> 8) % self->keys), .kind = KIND_GET };
 
     if (self->storing) {
         request.first = self->next_stored++;
-        request.set = true;
-    } else if (self->mix == MIX_SET) {
-        request.set = true;
-    } else if (self->mix == MIX_MIXED) {
-        request.set = (random >> 40) % 10 == 0;
+        request.kind = KIND_SET;
+    } else if (self->mix >= MIX_DELETE) {
+        request = next_of_cycle(self, connection);
+    } else if (self->mix == MIX_SET || (self->mix == MIX_MIXED && (random >> 40) % 10 == 0)) {
+        request.kind = KIND_SET;
     }
     return request;
 }
@@ -113,11 +134,14 @@ static size_t compose(void *context, unsigned connection, unsigned index, char *
     char *at = out;
 
     self->requests[connection * self->depth + index] = request;
-    if (request.set) {
+    if (request.kind == KIND_SET) {
         memcpy(at, self->items[request.first].set, self->set_length);
         at += self->set_length;
         memcpy(at, value_of(self, request.first), self->value_size);
         at += self->value_size;
+    } else if (request.kind == KIND_DELETE) {
+        memcpy(at, self->items[request.first].delete, strlen("delete ") + KEY_LENGTH);
+        at += strlen("delete ") + KEY_LENGTH;
     } else {
         memcpy(at, "get", 3);
         at += 3;
@@ -201,15 +225,17 @@ static void feed(void *context, unsigned connection, const char *bytes, size_t c
     while (count > 0) {
         unsigned index = load_current(self->load, connection);
         const struct request *request = &self->requests[connection * self->depth + index];
-        unsigned values = request->set ? 0 : self->many;
+        unsigned values = request->kind == KIND_GET ? self->many : 0;
         size_t taken = 0;
 
         switch (reading->part) {
         case PART_BEGIN:
             reading->values = 0;
             reading->part = PART_HEAD;
-            if (request->set)
-                expect_tail(reading, "STORED\r\n");
+            if (request->kind != KIND_GET)
+                expect_tail(reading, request->kind == KIND_SET      ? "STORED\r\n"
+                                     : request->kind == KIND_DELETE ? "DELETED\r\n"
+                                                                    : "END\r\n");
             break;
         case PART_HEAD:
             taken = feed_head(self, reading, request->first, bytes, count);
@@ -240,6 +266,7 @@ static void prepare(struct mcload *self, const struct load_options *options)
     size_t span = self->value_size + PATTERN_STEP * PATTERN_STEPS;
     uint64_t random = 88172645463325252u;
 
+    self->connections = options->connections;
     self->depth = options->depth;
     self->items = bench_allocate(self->keys, sizeof(*self->items));
     self->pattern = bench_allocate(1, span);
@@ -253,6 +280,7 @@ static void prepare(struct mcload *self, const struct load_options *options)
     for (unsigned i = 0; i < self->keys; i++) {
         struct item *item = &self->items[i];
         (void)snprintf(item->get, sizeof(item->get), " " KEY, i);
+        (void)snprintf(item->delete, sizeof(item->delete), "delete " KEY, i);
         self->set_length = (size_t)snprintf(item->set, sizeof(item->set), "set " KEY " 0 0 %zu\r\n",
                                             i, self->value_size);
         self->head_length =
@@ -268,12 +296,17 @@ static enum mix parse_mix(const char *text)
         return MIX_SET;
     if (strcmp(text, "mixed") == 0)
         return MIX_MIXED;
-    bench_fail("--mix: %s is none of get, set, mixed", text);
+    if (strcmp(text, "delete") == 0)
+        return MIX_DELETE;
+    if (strcmp(text, "fill") == 0)
+        return MIX_FILL;
+    bench_fail("--mix: %s is none of get, set, mixed, delete, fill", text);
 }
 
 static const char usage[] =
     "usage: mcload OPTION...\n" LOAD_OPTIONS_USAGE
-    "  --mix get|set|mixed              mixed is nine gets and a set (get)\n"
+    "  --mix get|set|mixed|delete|fill  mixed is nine gets and a set; delete: set and delete in\n"
+    "                                   turn; fill: set, delete, and a get that misses (get)\n"
     "  --size BYTES                     of a value (100)\n"
     "  --keys N                         different keys (1000)\n"
     "  --many N                         keys of one get (1)\n"
@@ -314,6 +347,8 @@ int main(int argc, char **argv)
     }
     if (self.many > self.keys)
         bench_fail("--many: more than --keys");
+    if (self.mix >= MIX_DELETE && options.connections > self.keys)
+        bench_fail("--keys: each connection needs one of its own");
     prepare(&self, &options);
     protocol.request_max = self.set_length + self.value_size + 2;
     if (protocol.request_max < 5 + (KEY_LENGTH + 1) * (size_t)self.many)

@@ -43,7 +43,7 @@ class Row:
 
     def suits(self, peer):
         """mux wants requests of one length and answers of one length."""
-        return peer.name != "mux" or self.mix != "mixed"
+        return peer.name != "mux" or self.mix in ("get", "set")
 
 
 def cache(work, connections, depth, size, **options):
@@ -72,6 +72,10 @@ ROWS = [
     cache("get 50 keys", 16, 1, 100, many=50),
     cache("get 50 keys", 200, 1, 100, many=50),
     cache("90/10", 200, 1, 100, mix="mixed"),
+    cache("set/delete 100 B", 16, 1, 100, mix="delete"),
+    cache("set/delete 100 B", 16, 16, 100, mix="delete"),
+    cache("fill/delete/miss 100 B", 16, 1, 100, mix="fill"),
+    cache("fill/delete/miss 100 B", 200, 1, 100, mix="fill"),
     Row("web", "http 1 KB", 1, 1, 1024),
     Row("web", "http 1 KB", 16, 1, 1024),
     Row("web", "http 1 KB", 200, 1, 1024),
@@ -219,3 +223,36 @@ def instructions(bench, row, peer, start, servers, requests):
             found = re.search(r"^(?:summary|totals): (\d+)", text.read(), re.M)
         totals.append(int(found.group(1)))
     return (totals[1] - totals[0]) / (2 * requests)
+
+
+def ask_server(address, command):
+    """The lines of one `stats` command of a memcached."""
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 10) as wire:
+        wire.sendall(command + b"\r\n")
+        data = b""
+        while not data.endswith(b"END\r\n"):
+            part = wire.recv(65536)
+            if not part:
+                raise RuntimeError("memcached ended")
+            data += part
+    return [line.split()[1:] for line in data.decode().split("\r\n") if line.startswith("STAT ")]
+
+
+def server_memory(bench, row, peer, start, memcached, keys):
+    """Items and bytes that a memcached of its own holds for each key that one arm has stored."""
+    server, server_address = memcached(bench)
+    proxy, address = start(bench, [server_address], row)
+    Generator(bench, row, peer, address, ["--requests", "1"], 0).end()
+    stats = {name: value for name, value in ask_server(server_address, b"stats")}
+    chunks = {}
+    for name, value in ask_server(server_address, b"stats slabs"):
+        if ":" in name:
+            number, what = name.split(":")
+            chunks.setdefault(number, {})[what] = int(value)
+    result = {"items": int(stats["curr_items"]) / keys, "bytes": int(stats["bytes"]) / keys,
+              "chunk_bytes": sum(each["used_chunks"] * each["chunk_size"]
+                                 for each in chunks.values()) / keys}
+    bench.end(proxy)
+    bench.end(server)
+    return result

@@ -314,6 +314,11 @@ def crossfade_none(bench, servers, row):
     return crossfade(bench, servers, row, "none")
 
 
+def crossfade_epoch(bench, servers, row):
+    """With epochs: a second item for each key, which each read fetches, too."""
+    return crossfade(bench, servers, row, "epoch")
+
+
 def crossfade_two(bench, servers, row):
     """Two workers, on both cores: the CPU per request says what they cost each other."""
     return crossfade(bench, servers, row, workers=2)
@@ -341,6 +346,7 @@ CACHE_PEERS = [
     Peer("nutcracker", nutcracker, 1, "relay"),
     Peer("crossfade", crossfade, 1, "nutcracker", "relay", "mux"),
     Peer("crossfade-none", crossfade_none, 1, "nutcracker", "relay", "mux"),
+    Peer("crossfade-epoch", crossfade_epoch, 1, "crossfade", "crossfade-none", "nutcracker"),
     Peer("crossfade-w2", crossfade_two, 1, "crossfade"),
     Peer("crossfade-other", crossfade_other, 1, "crossfade"),
     Peer("nutcracker-4", nutcracker, 4, "nutcracker-4"),
