@@ -91,12 +91,24 @@ static struct mc_op *release(struct change *change)
     return op;
 }
 
+/* An add that is tried again must not be taken for one that answers no miss. */
+static void put_back(const struct change *change)
+{
+    static const struct token none = { { 0, 0 } };
+
+    if (change->verdict != MISS_NONE && change->op->client != NULL)
+        mc_epoch_put_back(change->op->client, change->request.key,
+                          change->verdict == MISS_FILL ? &change->miss : &none);
+}
+
 static void finish(struct change *change, enum mc_changed_kind kind)
 {
     struct mc_changed result = change->result;
     const struct mc_dialect *dialect = change->dialect;
 
     result.kind = kind;
+    if (kind == MC_CHANGE_TOO_LARGE)
+        put_back(change);
     dialect->changed(release(change), &result);
 }
 
@@ -106,9 +118,7 @@ static void fail(struct change *change, const char *why)
     char text[sizeof(change->why)];
 
     (void)snprintf(text, sizeof(text), "%s", why);
-    /* An add that is tried again must not be taken for one that has read nothing. */
-    if (change->verdict == MISS_FILL && change->op->client != NULL)
-        mc_epoch_put_back(change->op->client, change->request.key, &change->miss);
+    put_back(change);
     mc_op_part_failed(release(change), text);
 }
 
@@ -138,9 +148,13 @@ static bool send_errand(struct change *change, struct mc_errand *errand)
 /* Keeps why an errand failed. */
 static void note_failure(struct change *change, const struct mc_answer *answer)
 {
-    if (answer->kind == MC_ANSWER_REFUSED || answer->kind == MC_ANSWER_LOST)
+    if (answer->kind != MC_ANSWER_REFUSED && answer->kind != MC_ANSWER_LOST)
+        return;
+    if (answer->text.len > 0)
         (void)snprintf(change->why, sizeof(change->why), "%.*s", (int)answer->text.len,
                        answer->text.data);
+    else
+        (void)snprintf(change->why, sizeof(change->why), "its memcached server refused it");
 }
 
 static void next_round(struct change *change)
@@ -315,8 +329,13 @@ static void epoch_written(struct mc_errand *errand, const struct mc_answer *answ
         next_round(change);
         return;
     }
-    counter_add(change->mutates ? &change->op->cell->told_changes : &change->op->cell->epochs_made,
-                1);
+    if (change->mutates) {
+        counter_add(&change->op->cell->told_changes, 1);
+        mc_epoch_tell_bystanders(change->server, change->dialect, change->affinity, change->op,
+                                 change->request.key);
+    } else {
+        counter_add(&change->op->cell->epochs_made, 1);
+    }
     write_value(change);
 }
 
@@ -580,6 +599,16 @@ static void value_fetched(struct mc_errand *errand, const struct mc_answer *answ
     one_fetched(change);
 }
 
+/* Are the other arms' copies obsolete, if it changes a value? */
+static bool is_mutation(enum mc_verb verb, enum config_writes writes)
+{
+    if (verb == MC_DELETE)
+        return true;
+    if (verb == MC_SET || verb == MC_TOUCH)
+        return false;
+    return verb == MC_ADD ? writes == WRITES_MUTATE : writes != WRITES_FILL;
+}
+
 /* The epoch first: a value that is current by it was so when it was read. */
 static void fetch(struct change *change)
 {
@@ -587,9 +616,7 @@ static void fetch(struct change *change)
 
     mc_errand_clear(&change->epoch, pool_of(change));
     mc_errand_clear(&change->value, pool_of(change));
-    change->mutates =
-        request->verb != MC_SET && request->verb != MC_TOUCH &&
-        (request->verb == MC_ADD ? change->writes == WRITES_MUTATE : change->writes != WRITES_FILL);
+    change->mutates = is_mutation(request->verb, change->writes);
     change->epoch.kind = change->value.kind = MC_ERRAND_FETCH;
     change->epoch.answered = epoch_fetched;
     change->value.answered = value_fetched;
@@ -606,10 +633,16 @@ bool mc_change_start(struct mc_op *op, const struct key_place *place,
                      const struct mc_change_request *request, struct mc_server *server)
 {
     struct mc_plane *plane = op->plane;
-    struct change *change = slab_get(&plane->changes);
     const struct mc_view *view = op->client->view;
     struct key_place epoch_place;
+    struct change *change;
 
+    /* What is begun goes on also where nothing new may begin. */
+    if (mc_server_connection(server, op->client->dialect, op->client->affinity) == NULL) {
+        mc_op_fail_here(op, server);
+        return true;
+    }
+    change = slab_get(&plane->changes);
     if (change == NULL)
         return false;
     ensure(request->key.len <= KEY_MAX);

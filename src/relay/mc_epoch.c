@@ -308,6 +308,16 @@ static bool tell_bystanders(struct mc_connection *connection, struct mc_op *op, 
     return tell(connection, part, true);
 }
 
+void mc_epoch_tell_bystanders(struct mc_server *server, const struct mc_dialect *dialect,
+                              unsigned affinity, struct mc_op *op, struct slice key)
+{
+    struct mc_connection *connection = mc_server_shared(server, dialect, affinity);
+
+    if ((op->client == NULL && op->plane->view == NULL) || connection == NULL ||
+        !tell_bystanders(connection, op, key))
+        mc_op_untold(op, "no connection to its memcached server");
+}
+
 void mc_epoch_invalidate(struct mc_connection *connection, struct mc_op *op, struct slice key,
                          const struct token *token, enum epoch_kind kind)
 {

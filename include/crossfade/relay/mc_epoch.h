@@ -69,6 +69,10 @@ void mc_epoch_put_back(const struct mc_client *client, struct slice key, const s
 void mc_epoch_invalidate(struct mc_connection *connection, struct mc_op *op, struct slice key,
                          const struct token *token, enum epoch_kind kind);
 
+/* The unprefixed key's part of that alone: the epoch item is changed otherwise. */
+void mc_epoch_tell_bystanders(struct mc_server *server, const struct mc_dialect *dialect,
+                              unsigned affinity, struct mc_op *op, struct slice key);
+
 /* Of an object of plane->epoch_parts. */
 size_t mc_epoch_part_size(void);
 

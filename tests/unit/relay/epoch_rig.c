@@ -36,8 +36,6 @@ static struct rig_item *put(struct epoch_rig *rig, struct slice key)
         if (!rig->items[i].present)
             item = &rig->items[i];
     }
-    if (item->value == NULL)
-        item->value = malloc(RIG_VALUE);
     item->present = true;
     item->key_len = key.len;
     memcpy(item->key, key.data, key.len);
@@ -55,7 +53,10 @@ static enum mc_answer_kind fetch(const struct epoch_rig *rig, struct mc_errand *
 {
     if (item == NULL)
         return MC_ANSWER_ABSENT;
-    cr_assert(buffer_append_copy(&errand->value, &current->worker.buffers, item->value, item->len));
+    if (!buffer_append_copy(&errand->value, &current->worker.buffers, item->value, item->len)) {
+        answer->text = SLICE("out of memory");
+        return MC_ANSWER_REFUSED;
+    }
     answer->flags = item->flags;
     answer->cas = item->cas;
     if (errand->wants_ttl && rig->knows_ttl)
@@ -305,6 +306,8 @@ void epoch_rig_open(struct epoch_rig *rig, const char *arms, const char *cache)
     (void)snprintf(rig->folder, sizeof(rig->folder), "%s/crossfade-XXXXXX", P_tmpdir);
     cr_assert_not_null(mkdtemp(rig->folder));
     listen_at(rig);
+    for (unsigned i = 0; i < RIG_ITEMS; i++)
+        rig->items[i].value = malloc(RIG_VALUE);
     rig->telemetry = telemetry_create(1);
     cr_assert(worker_init(&rig->worker, 0, rig->telemetry));
     rig->worker.ask_main = ignore;

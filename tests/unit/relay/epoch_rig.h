@@ -13,8 +13,8 @@
 #include <stddef.h>
 
 #define RIG_ITEMS 16u
-#define RIG_VALUE (256u * 1024u)
-#define RIG_RESULTS 8u
+#define RIG_VALUE 4096u
+#define RIG_RESULTS 16u
 
 struct rig_item {
     bool present;
