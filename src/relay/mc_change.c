@@ -294,6 +294,7 @@ static void write_value(struct change *change)
     int64_t exptime = exptime_of(change);
 
     errand->answered = value_written;
+    errand->wants_cas = change->request.wants_cas;
     if (change->request.verb == MC_DELETE) {
         mc_errand_clear(errand, pool_of(change));
         errand->kind = MC_ERRAND_DELETE;
