@@ -3,7 +3,10 @@
  * connection. It cannot ask what is left of an item's time.
  *
  *   FETCH   GET                            SET ADD REPLACE   the same
- *   CAS     SET with the cas number        TOUCH DELETE      the same
+ *   CAS     REPLACE with the cas number    TOUCH DELETE      the same
+ *
+ * A SET with a cas number would be the same, but memcached removes the old item where the value of
+ * a SET is too large.
  */
 #include "crossfade/relay/mc_binary.h"
 #include "crossfade/relay/mc_errand.h"
@@ -51,7 +54,7 @@ bool mc_binary_compose_errand(struct mc_connection *connection, struct mc_op *op
     static const uint8_t opcodes[] = {
         [MC_ERRAND_FETCH] = MC_BINARY_GET,     [MC_ERRAND_SET] = MC_BINARY_SET,
         [MC_ERRAND_ADD] = MC_BINARY_ADD,       [MC_ERRAND_REPLACE] = MC_BINARY_REPLACE,
-        [MC_ERRAND_CAS] = MC_BINARY_SET,       [MC_ERRAND_TOUCH] = MC_BINARY_TOUCH,
+        [MC_ERRAND_CAS] = MC_BINARY_REPLACE,   [MC_ERRAND_TOUCH] = MC_BINARY_TOUCH,
         [MC_ERRAND_DELETE] = MC_BINARY_DELETE,
     };
     struct buffer_pool *pool = &connection->server->plane->worker->buffers;

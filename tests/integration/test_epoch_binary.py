@@ -585,7 +585,7 @@ class WritesFill(Rig):
             self.assertEqual((b"5", b"7"), (self.py2.get(key), self.py3.get(key)))
 
     def test_a_delete_reaches_all(self):
-        for cas in (False,):
+        for cas in (False, True):
             key = self.both()
             number = self.py3.ask(request(GET, key)).cas if cas else 0
             self.assertEqual(DONE, self.py3.ask(request(DELETE, key, cas=number)).status)
@@ -614,11 +614,13 @@ class BinaryOnly(Changes):
 
 class Bystanders(Rig):
     def test_hosts_that_do_not_run_crossfade_are_told(self):
-        changes = (lambda key: request(DELETE, key), lambda key: store(SET, key, b"7"))
+        changes = (lambda key: request(DELETE, key), lambda key: store(SETQ, key, b"7") + request(NOOP), lambda key: store(SET, key, b"7"), lambda key: count(INCR, key, 1),
+                   lambda key: request(APPENDQ, key, b"7") + request(NOOP), lambda key: store(SET, key, b"7" * 100000),
+                   lambda key: store(SET, key, b"7" * 1100000))
         for change in changes:
             key = self.both()
             self.direct.set(key, b"5")
-            self.assertEqual(DONE, self.py3.ask(change(key)).status)
+            self.assertIn(self.py3.ask(change(key)).status, (DONE, TOO_LARGE))
             self.assertIsNone(self.direct.get(key))
 
 
