@@ -20,13 +20,58 @@ class Mutant:
         self.round = dict(kinds=kinds, count=count, weights=weights, **more)
 
 
-# name: the mode, what the violation's first line begins with, [(file, old, new)], and the round.
+EPOCH, MISSES, CHANGE = "src/relay/mc_epoch.c", "src/route/misses.c", "src/relay/mc_change.c"
+CUTS = {"cut": 4, "hold": 2, "freeze server": 3}
+
+# name: the mode, what the violation begins with (a regular expression), [(file, old, new)], and what
+# is special about its rounds.
 MUTANTS = {
     "fanout-no-companion": Mutant("fanout", "G2", [(
         "src/relay/mc_coherence.c",
         "    if (!mc_is_mutation(client, place, verb, key))\n        return;\n    if (connection->",
         "    if (!mc_is_mutation(client, place, verb, key) || key.len > 0)\n        return;\n"
         "    if (connection->")], count=0),
+    # A stamp is not compared with the epoch.
+    "no-compare": Mutant("epoch", "G[23]", [(
+        EPOCH, "if (token_equal(&token, &op->token) ||", "if (token.words[0] != 1 ||")], count=0),
+    # An invalidation is the own arm's alone.
+    "own-arm-only": Mutant("epoch", "G[23]", [(
+        EPOCH, "    keyspace_epoch(keyspace_of(op), key, &place);\n    part = part_create(connection, "
+        "op, kind ==", "    if (key.len > 0)\n        return true;\n    keyspace_epoch("
+        "keyspace_of(op), key, &place);\n    part = part_create(connection, op, kind ==")],
+        count=0),
+    # A fill is stamped with the token of the moment at which it is stored.
+    "token-at-store": Mutant("epoch", "G3", [(
+        EPOCH, "return MC_EPOCH_FILL;", "return MC_EPOCH_CHANGE;")], count=0),
+    # A younger miss's token stands for the older ones too.
+    "no-mixed": Mutant("epoch", "G3", [(
+        MISSES, "        flags |= FLAG_MIXED;\n        set->mixed[way]",
+        "        set->mixed[way]")], count=0),
+    # The first fill takes all misses of its key with it.
+    "take-all": Mutant("epoch", "G3", [(
+        MISSES, "if (set->counts[way] < COUNT_MAX && --set->counts[way] == 0)",
+        "if (set->counts[way] < COUNT_MAX)")], count=0),
+    # A miss whose token is not known is none.
+    "unknown-is-none": Mutant("epoch", "G3", [(
+        MISSES, "    if (token_is_none(token))\n        return MISS_DOUBT;",
+        "    if (token_is_none(token))\n        return MISS_NONE;")], kinds=CUTS, count=14),
+    # An add stores with the present token, whichever it answers a miss of.
+    "add-now": Mutant("epoch", "G3", [(
+        CHANGE, "(fills && !token_equal(&change->miss, &change->now.token))",
+        "(fills && change->rounds > MC_CHANGE_ROUNDS)")], count=0, adds=0.6),
+    # A change overwrites the epoch item that another has written meanwhile.
+    "blind-change": Mutant("epoch", "G[23]|cas", [(
+        CHANGE, "? MC_ERRAND_CAS\n                   : change->no_epoch",
+        "? MC_ERRAND_SET\n                   : change->no_epoch")], count=0,
+        weights={"cas": 30, "append": 20}),
+    # What a change keeps current is any value.
+    "keep-any": Mutant("epoch", "G[23]", [(
+        EPOCH, "op->keep != 0 && op->keep == cas", "op->keep != 0")], count=0,
+        weights={"cas": 20, "append": 20}),
+    # A fill that failed does not give its miss back, and is tried again.
+    "no-put-back": Mutant("epoch", "G3", [(
+        "src/relay/mc_op.c", "    if (op->client != NULL)\n        mc_epoch_put_back(",
+        "    if (op->client == NULL)\n        mc_epoch_put_back(")], kinds=CUTS, count=14),
 }
 
 

@@ -6,6 +6,7 @@ is for longer. A round that ever failed is kept in seeds/ and played again here.
 import glob
 import json
 import os
+import re
 import sys
 import time
 
@@ -98,7 +99,7 @@ class Mutants(Histories):
             here = self.world(mutant.mode, sidecars=2)
             for seed in range(1, tries + 1):
                 result = here.round(seed, seconds=3, operations=1 << 40, **mutant.round)
-                finds = [text for text in result["violations"] if text.startswith(mutant.finds)]
+                finds = [text for text in result["violations"] if re.match(mutant.finds, text)]
                 if finds:
                     print("%s: found with seed %d:\n%s" % (name, seed, min(finds, key=len)))
                     return
