@@ -172,9 +172,11 @@ class Client:
         write, value = self.write(key, version, True, missed)
         verb = "add" if rng.random() < self.run.config.get("adds", 0.25) else "set"
         reply = yield from self.send_write(verb, key, write, value)
-        if reply[0] == "ERROR" and verb == "set" and self.run.retries and rng.random() < 0.5:
-            again, value = self.write(key, version, True, missed)
-            yield from self.send_write(verb, key, again, value)
+        # A library that tries again.
+        while reply[0] == "ERROR" and rng.random() < self.run.retries:
+            yield rng.choice((0, 0.01, 0.1, 0.3))
+            write, value = self.write(key, version, True, missed)
+            reply = yield from self.send_write(verb, key, write, value)
 
     def read_fill(self):
         key = self.isolated()
@@ -331,7 +333,7 @@ class Run:
         self.config = config
         self.epoch = config["mode"] == "epoch"
         self.journal = config.get("journal", True)
-        self.retries = config.get("retries", True)
+        self.retries = config.get("retries", 0.5)
         self.large = config.get("large", 1499)
         self.uid = config["worker"] * 100000000
         self.operations = 0

@@ -17,6 +17,7 @@ import harness
 class Mutant:
     def __init__(self, mode, finds, changes, kinds=None, count=10, weights=None, **more):
         self.mode, self.finds, self.changes = mode, finds, changes
+        self.journal = more.pop("journal", False)
         self.round = dict(kinds=kinds, count=count, weights=weights, **more)
 
 
@@ -71,7 +72,7 @@ MUTANTS = {
     # A fill that failed does not give its miss back, and is tried again.
     "no-put-back": Mutant("epoch", "G3", [(
         "src/relay/mc_op.c", "    if (op->client != NULL)\n        mc_epoch_put_back(",
-        "    if (op->client == NULL)\n        mc_epoch_put_back(")], kinds=CUTS, count=14),
+        "    if (op->client == NULL)\n        mc_epoch_put_back(")], kinds=CUTS, count=14, retries=0.9),
 }
 
 

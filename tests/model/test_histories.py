@@ -16,6 +16,7 @@ import mutants
 import world
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+DIALECTS = os.environ.get("MODEL_DIALECTS", "classic,meta,binary").split(",")
 SECONDS = float(os.environ.get("MODEL_SECONDS", 0))
 
 
@@ -96,9 +97,9 @@ class Mutants(Histories):
         mutants.build(mutant, place)
         os.environ["CROSSFADE_BUILD"] = place
         try:
-            here = self.world(mutant.mode, sidecars=2)
+            here = self.world(mutant.mode, sidecars=2, journal=mutant.journal)
             for seed in range(1, tries + 1):
-                result = here.round(seed, seconds=3, operations=1 << 40, **mutant.round)
+                result = here.round(seed, seconds=3, operations=1 << 40, dialects=DIALECTS, **mutant.round)
                 finds = [text for text in result["violations"] if re.match(mutant.finds, text)]
                 if finds:
                     print("%s: found with seed %d:\n%s" % (name, seed, min(finds, key=len)))
