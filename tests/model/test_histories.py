@@ -69,6 +69,11 @@ class Histories(harness.Test):
         return total
 
 
+class Epoch(Histories):
+    def test_g1_to_g5_random_histories(self):
+        self.rounds(self.world("epoch", sidecars=3, journal=False), 32, 1000)
+
+
 class Fanout(Histories):
     def test_g2_g4_random_histories(self):
         self.rounds(self.world("fanout", sidecars=3, journal=False), 12, 4000)
@@ -87,7 +92,7 @@ class Mutants(Histories):
     """With a guarantee switched off, the judge finds it. In short one of each mode; all of them
     with MODEL_MUTANTS=1."""
 
-    SHORT = ("fanout-no-companion",)
+    SHORT = ("fanout-no-companion", "no-mixed")
 
     def found(self, name, tries=10):
         mutant = mutants.MUTANTS[name]
