@@ -3,6 +3,7 @@
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_pools.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,14 +41,22 @@ struct change {
     bool is_there;   /* a value, current or not */
     bool is_current; /* by its stamp, or kept by a change that is under way */
     bool is_kept;
+    struct token stamp;
     uint32_t flags;
     uint32_t expiry;
     uint64_t cas;
     int64_t ttl;
 
+    bool was_stale;     /* there, and not current, when it was fetched before: */
+    uint64_t stale_cas; /* the one with this number */
+
     /* What is to be stored: */
     bool creates; /* there is no current one */
     struct token token;
+    enum mc_answer_kind written; /* of the value */
+    bool too_large;
+    bool overtaken;    /* the token was not in force any more */
+    struct token mine; /* of a value that was stored then; none: none was */
     struct mc_changed result;
     char key[KEY_MAX];
     char epoch_wire[KEY_MAX];
@@ -210,13 +219,21 @@ static int64_t ttl_of(int64_t exptime)
 /* The number's digits; as memcached it keeps the length of what stood there. */
 static bool put_number(struct change *change, struct buffer *to, size_t old_len)
 {
+    static const char spaces[] = "                                ";
     char text[NUMBER_MAX + 1];
     int len = snprintf(text, sizeof(text), "%" PRIu64, change->result.number);
+    size_t left;
+    bool ok;
 
     ensure(len > 0 && (size_t)len < sizeof(text));
-    for (; (size_t)len < old_len && len < (int)NUMBER_MAX; len++)
-        text[len] = ' ';
-    return buffer_append_copy(to, pool_of(change), text, (size_t)len);
+    ok = buffer_append_copy(to, pool_of(change), text, (size_t)len);
+    left = old_len > (size_t)len ? old_len - (size_t)len : 0;
+    while (ok && left > 0) {
+        size_t part = left < sizeof(spaces) - 1 ? left : sizeof(spaces) - 1;
+        ok = buffer_append_copy(to, pool_of(change), spaces, part);
+        left -= part;
+    }
+    return ok;
 }
 
 static bool put_value(struct change *change, struct buffer *to)
@@ -269,22 +286,63 @@ static bool compose(struct change *change, int64_t exptime)
     return ok;
 }
 
+/* The value's answer is here, and the epoch item's if that was asked for behind it. */
+static void write_over(struct change *change)
+{
+    if (--change->under_way > 0)
+        return;
+    if (change->why[0] != '\0' && !change->too_large) {
+        fail(change, change->why);
+    } else if (change->too_large) {
+        finish(change, MC_CHANGE_TOO_LARGE);
+    } else if (change->written == MC_ANSWER_DONE && change->overtaken) {
+        change->mine = change->token;
+        next_round(change);
+    } else if (change->written == MC_ANSWER_DONE ||
+               (change->request.verb == MC_DELETE && change->written == MC_ANSWER_ABSENT)) {
+        finish(change, MC_CHANGED);
+    } else {
+        next_round(change);
+    }
+}
+
 static void value_written(struct mc_errand *errand, const struct mc_answer *answer)
 {
     struct change *change = change_of_value(errand);
 
-    change->under_way--;
     note_failure(change, answer);
+    change->written = answer->kind;
+    change->too_large = answer->kind == MC_ANSWER_REFUSED && answer->too_large;
     change->result.cas = answer->cas;
-    if (answer->kind == MC_ANSWER_DONE ||
-        (change->request.verb == MC_DELETE && answer->kind == MC_ANSWER_ABSENT))
-        finish(change, MC_CHANGED);
-    else if (answer->kind == MC_ANSWER_REFUSED && answer->too_large)
-        finish(change, MC_CHANGE_TOO_LARGE);
-    else if (change->why[0] != '\0')
-        fail(change, change->why);
-    else
-        next_round(change);
+    write_over(change);
+}
+
+static void epoch_checked(struct mc_errand *errand, const struct mc_answer *answer)
+{
+    struct change *change = change_of_epoch(errand);
+    struct epoch epoch;
+
+    note_failure(change, answer);
+    change->overtaken = answer->kind != MC_ANSWER_DONE ||
+                        !mc_epoch_fetched(&errand->value, &epoch) ||
+                        !token_equal(&epoch.token, &change->token);
+    mc_errand_clear(errand, pool_of(change));
+    write_over(change);
+}
+
+/*
+ * Behind a value that was made where there was no current one: is its token in force when it is
+ * stored? If not, somebody may have made one and deleted it in between, and another may make one
+ * over this: of two who add, both would have done it.
+ */
+static bool check_epoch(struct change *change)
+{
+    struct mc_errand *errand = &change->epoch;
+
+    mc_errand_clear(errand, pool_of(change));
+    errand->kind = MC_ERRAND_FETCH;
+    errand->answered = epoch_checked;
+    return send_errand(change, errand);
 }
 
 /* The token is in force. */
@@ -294,6 +352,7 @@ static void write_value(struct change *change)
     int64_t exptime = exptime_of(change);
 
     errand->answered = value_written;
+    errand->wants_cas = change->request.wants_cas;
     if (change->request.verb == MC_DELETE) {
         mc_errand_clear(errand, pool_of(change));
         errand->kind = MC_ERRAND_DELETE;
@@ -311,8 +370,11 @@ static void write_value(struct change *change)
         change->result.ttl = ttl_of(exptime);
         change->result.flags = change->flags;
     }
+    change->overtaken = false;
     if (!send_errand(change, errand))
         fail(change, change->why);
+    else if (change->creates && change->request.verb != MC_SET)
+        (void)check_epoch(change); /* or the value's answer finds it failed */
 }
 
 static void epoch_written(struct mc_errand *errand, const struct mc_answer *answer)
@@ -395,21 +457,23 @@ static void write_new(struct change *change)
 
 /* -- What comes of what is stored -------------------------------------------------------------- */
 
-/* As memcached reads a number: digits, and nothing but spaces behind them. */
+/* As memcached reads a number: by strtoull, with anything behind a space, in an item that ends in
+ * \r\n. */
 static bool read_number(const struct change *change, uint64_t *number)
 {
-    char bytes[STAMP_LENGTH + NUMBER_LOOK + 1];
-    size_t len = buffer_peek(&change->value.value, bytes, sizeof(bytes) - 1);
+    char bytes[STAMP_LENGTH + NUMBER_LOOK + 3];
+    size_t len = buffer_peek(&change->value.value, bytes, STAMP_LENGTH + NUMBER_LOOK);
     char *text = bytes + STAMP_LENGTH;
     char *end;
 
     ensure(len >= STAMP_LENGTH);
-    bytes[len] = '\0';
-    if (text[0] < '0' || text[0] > '9')
+    if (len == STAMP_LENGTH)
         return false;
+    memcpy(bytes + len, "\r\n", 3);
     errno = 0;
     *number = strtoull(text, &end, 10);
-    return errno == 0 && (*end == '\0' || *end == ' ');
+    return errno == 0 && (isspace((unsigned char)*end) || (*end == '\0' && end != text)) &&
+           (*number <= INT64_MAX || memchr(text, '-', (size_t)(end - text)) == NULL);
 }
 
 static void count_up_or_down(struct change *change)
@@ -470,14 +534,22 @@ static void add(struct change *change)
         write_new(change);
 }
 
-/* No current value, and the command needs one. */
+/*
+ * No current value, and the command needs one. One that is there may have been changed between the
+ * two fetches, and its epoch with it: that it is stale is sure when it is found so again.
+ */
 static void absent(struct change *change)
 {
     const struct mc_change_request *request = &change->request;
+    bool sure = !change->is_there || (change->was_stale && change->stale_cas == change->cas);
 
+    change->was_stale = change->is_there;
+    change->stale_cas = change->cas;
     if (request->has_initial) {
         change->result.number = request->initial;
         write_new(change);
+    } else if (!sure) {
+        next_round(change);
     } else if (request->verb == MC_REPLACE || request->verb == MC_APPEND ||
                request->verb == MC_PREPEND) {
         finish(change, MC_CHANGE_NOT_STORED);
@@ -498,6 +570,11 @@ static void judge(struct change *change)
         write_new(change);
         return;
     }
+    if (change->is_current && !token_is_none(&change->mine) &&
+        token_equal(&change->stamp, &change->mine)) {
+        finish(change, MC_CHANGED); /* a change by another keeps what was stored here */
+        return;
+    }
     if (request->verb == MC_ADD) {
         add(change);
         return;
@@ -514,7 +591,7 @@ static void judge(struct change *change)
         fetch(change);
         return;
     }
-    if (request->cas != 0 && request->cas != change->cas) {
+    if ((request->cas != 0 || request->verb == MC_CAS) && request->cas != change->cas) {
         finish(change, MC_CHANGE_EXISTS);
         return;
     }
@@ -542,17 +619,16 @@ static void judge(struct change *change)
 static void understand_value(struct change *change)
 {
     char stamp[STAMP_LENGTH];
-    struct token token;
 
     change->is_current = change->is_kept = false;
     change->creates = false;
     if (!change->is_there ||
         buffer_peek(&change->value.value, stamp, sizeof(stamp)) < sizeof(stamp))
         return;
-    stamp_read(slice_of(stamp, sizeof(stamp)), &token, &change->expiry);
+    stamp_read(slice_of(stamp, sizeof(stamp)), &change->stamp, &change->expiry);
     if (token_is_none(&change->now.token))
         return;
-    change->is_current = token_equal(&token, &change->now.token);
+    change->is_current = token_equal(&change->stamp, &change->now.token);
     change->is_kept =
         !change->is_current && change->now.keep != 0 && change->now.keep == change->cas;
     change->is_current |= change->is_kept;
@@ -609,7 +685,10 @@ static bool is_mutation(enum mc_verb verb, enum config_writes writes)
     return verb == MC_ADD ? writes == WRITES_MUTATE : writes != WRITES_FILL;
 }
 
-/* The epoch first: a value that is current by it was so when it was read. */
+/*
+ * The value first: its cas number then guards all that is concluded from the epoch, which is read
+ * later. One that has the epoch's token was current when it was read, as no token is used twice.
+ */
 static void fetch(struct change *change)
 {
     const struct mc_change_request *request = &change->request;
@@ -623,10 +702,10 @@ static void fetch(struct change *change)
     change->value.wants_ttl = request->verb == MC_INCR || request->verb == MC_DECR ||
                               request->verb == MC_APPEND || request->verb == MC_PREPEND ||
                               request->wants_ttl;
-    if (!send_errand(change, &change->epoch))
+    if (!send_errand(change, &change->value))
         fail(change, change->why);
     else
-        (void)send_errand(change, &change->value); /* or the other's answer finds it failed */
+        (void)send_errand(change, &change->epoch); /* or the other's answer finds it failed */
 }
 
 bool mc_change_start(struct mc_op *op, const struct key_place *place,

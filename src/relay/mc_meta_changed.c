@@ -35,15 +35,17 @@ static void count(const struct mc_op *op, const struct mc_changed *result)
 }
 
 /* The flags that the server would have answered, in the order in which they were asked for. */
-static size_t write_flags(struct slice letters, const struct mc_changed *result, char *out)
+static size_t write_flags(const struct mc_op *op, struct slice letters,
+                          const struct mc_changed *result, char *out)
 {
+    bool done = result->kind == MC_CHANGED;
     size_t len = 0;
 
     for (size_t i = 0; i < letters.len; i++) {
         int more = 0;
-        if (letters.data[i] == 'c' && result->cas != 0)
-            more = snprintf(out + len, FLAGS_MAX - len, " c%" PRIu64, result->cas);
-        else if (letters.data[i] == 't' && result->ttl != MC_TTL_UNKNOWN)
+        if (letters.data[i] == 'c' && (done ? result->cas != 0 : op->verb == MC_META_SET))
+            more = snprintf(out + len, FLAGS_MAX - len, " c%" PRIu64, done ? result->cas : 0);
+        else if (letters.data[i] == 't' && done && result->ttl != MC_TTL_UNKNOWN)
             more = snprintf(out + len, FLAGS_MAX - len, " t%" PRId64, result->ttl);
         ensure(more >= 0 && len + (size_t)more < FLAGS_MAX);
         len += (size_t)more;
@@ -94,8 +96,7 @@ static void answer(struct mc_op *op, const struct mc_changed *result)
         memcpy(line, words[reply.code].data, code_len);
     }
     len = code_len;
-    if (result->kind == MC_CHANGED)
-        len += write_flags(echo.letters, result, line + len);
+    len += write_flags(op, echo.letters, result, line + len);
     reply.line = slice_of(line, len);
     reply.flags = slice_of(line + code_len, len - code_len);
     len = mc_meta_reply_write(&reply, &echo, 0, text);

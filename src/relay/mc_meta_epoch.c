@@ -15,9 +15,14 @@
 #include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pools.h"
 
-static bool has_condition(const struct mc_meta *meta)
+/* The cas number that the client wants to find; 0: any. C0 is none that an item has, but for ma. */
+static uint64_t condition_of(const struct mc_meta_command *command)
 {
-    return meta->has_cas && meta->cas != 0;
+    const struct mc_meta *meta = &command->meta;
+
+    if (!meta->has_cas || meta->cas != 0)
+        return meta->cas;
+    return command->request->verb == MC_META_ARITHMETIC ? 0 : UINT64_MAX;
 }
 
 static bool is_plain_set(const struct mc_meta_command *command)
@@ -25,7 +30,7 @@ static bool is_plain_set(const struct mc_meta_command *command)
     char mode = command->meta.mode;
 
     return command->request->verb == MC_META_SET && (mode == '\0' || mode == 'S') &&
-           !has_condition(&command->meta);
+           !command->meta.has_cas;
 }
 
 bool mc_meta_gathers(const struct mc_meta_command *command)
@@ -207,17 +212,16 @@ static struct mc_change_request request_of(const struct mc_client *client,
                                          .exptime = meta->exptime,
                                          .initial_exptime = meta->vivify_exptime,
                                          .touches = meta->touches,
-                                         .cas = meta->has_cas ? meta->cas : 0,
+                                         .cas = condition_of(command),
                                          .delta = meta->delta,
                                          .initial = meta->initial,
-                                         .wants_ttl = meta->wants_ttl };
+                                         .wants_ttl = meta->wants_ttl,
+                                         .wants_cas = meta->wants_cas };
 
     if (verb == MC_INCR && (meta->mode == 'D' || meta->mode == '-'))
         request.verb = MC_DECR;
     if (verb == MC_INCR || verb == MC_APPEND || verb == MC_PREPEND)
         request.has_initial = meta->vivifies;
-    if (verb == MC_CAS && !has_condition(meta))
-        request.verb = MC_SET;
     if (set) {
         request.value = slice_of(command->value.data, command->value.len - 2);
         request.chunk = client->input.chunk;
@@ -271,7 +275,14 @@ enum mc_step mc_meta_forward_epoch(struct mc_client *client, struct mc_meta_comm
         return forward_get(client, command, server, connection);
     if (verb == MC_META_DEBUG)
         return forward_debug(client, command, server, connection);
-    if (command->too_large || (verb == MC_META_DELETE && !has_condition(&command->meta)))
+    /* Refused here, before anything is invalidated for it. Flags that this does not know could
+     * choose a value's cas number, on which changes rely. */
+    if (!command->too_large && mc_meta_fault(verb, &command->meta).len > 0) {
+        if (upload && connection != NULL)
+            mc_server_upload_done(connection, false);
+        return mc_meta_refuse(client, mc_meta_fault(verb, &command->meta));
+    }
+    if (command->too_large || (verb == MC_META_DELETE && !command->meta.has_cas))
         return forward_delete(client, command, server, connection);
     if (connection == NULL) {
         op = mc_meta_expect(client, command, verb);
@@ -292,7 +303,5 @@ enum mc_step mc_meta_forward_epoch(struct mc_client *client, struct mc_meta_comm
         }
         return forward_set(client, command, write, &token, connection, upload && !dropped);
     }
-    if (mc_meta_fault(verb, &command->meta).len > 0)
-        return mc_meta_refuse(client, mc_meta_fault(verb, &command->meta));
     return forward_change(client, command, server);
 }

@@ -104,7 +104,7 @@ static bool ask_again(struct mc_connection *connection, struct mc_op *op)
     memcpy(lines + len, epoch, epoch_len);
     len += epoch_len;
     memcpy(lines + len, line.data, line.len);
-    op->flags &= ~(uint32_t)(MC_OP_SEEN | MC_OP_NO_EPOCH | MC_OP_PAST);
+    op->flags &= ~(uint32_t)(MC_OP_SEEN | MC_OP_NO_EPOCH | MC_OP_PAST | MC_OP_COUNTED);
     note->clearing = true;
     note->rounds++;
     return mc_meta_compose(connection, op, slice_of(lines, len + line.len));

@@ -224,6 +224,9 @@ void mc_op_fail_here(struct mc_op *op, const struct mc_server *server)
 
 void mc_op_orphan(struct mc_op *op)
 {
+    /* Who did not wait for the answer of a fill may send it again. */
+    if ((op->flags & (MC_OP_DONE | MC_OP_SILENT)) == 0 && op->wire != NULL)
+        mc_op_put_back(op);
     op->client = NULL;
     if (op->flags & MC_OP_DONE)
         mc_op_free(op);

@@ -5,6 +5,7 @@
  *   gets <key>                      FETCH
  *   mg <key> v f c t O<mark>        FETCH with what is left of its time, if the connection has
  *                                   spoken meta
+ *   ms <key> ... c O<mark>          a value whose cas number is wanted, the same
  *   ms md mg T, the key in base64   a key that no line can have in it: its client named it so
  *
  * The operation has verb MC_ERRAND; its opcode says whether it went out as meta, its opaque is the
@@ -92,6 +93,8 @@ static size_t meta_words(const struct mc_errand *errand, char *out)
         else if (errand->kind == MC_ERRAND_CAS)
             len +=
                 snprintf(out + len, MC_STORAGE_TAIL_MAX - (size_t)len, " C%" PRIu64, errand->cas);
+        if (errand->wants_cas)
+            len += snprintf(out + len, MC_STORAGE_TAIL_MAX - (size_t)len, " c");
         break;
     }
     ensure(len >= 0 && (size_t)len < MC_STORAGE_TAIL_MAX);
@@ -132,7 +135,9 @@ bool mc_text_compose_errand(struct mc_connection *connection, struct mc_op *op,
     struct buffer_pool *pool = &connection->server->plane->worker->buffers;
     bool text = fits_line(errand->wire);
     bool spoken = connection->meta == MC_META_SPOKEN;
-    bool meta = !text || (errand->kind == MC_ERRAND_FETCH && errand->wants_ttl && spoken);
+    bool asks = errand->kind == MC_ERRAND_FETCH ? errand->wants_ttl
+                                                : is_storage(errand->kind) && errand->wants_cas;
+    bool meta = !text || (asks && spoken);
     char line[LINE_MAX_BYTES];
     size_t len;
 
@@ -169,9 +174,9 @@ bool mc_text_compose_errand(struct mc_connection *connection, struct mc_op *op,
 /* -- Replies ----------------------------------------------------------------------------------- */
 
 static enum mc_pair answer(struct mc_connection *connection, enum mc_answer_kind kind,
-                           struct slice line, size_t line_len)
+                           struct slice line, size_t line_len, uint64_t cas)
 {
-    struct mc_answer result = { .kind = kind, .ttl = MC_TTL_UNKNOWN };
+    struct mc_answer result = { .kind = kind, .cas = cas, .ttl = MC_TTL_UNKNOWN };
 
     if (kind == MC_ANSWER_REFUSED) {
         result.text = line;
@@ -243,7 +248,7 @@ static enum mc_pair pair_classic(struct mc_connection *connection, struct mc_op 
     meaning = classic_meaning(errand->kind, reply.kind);
     if (meaning == NEVER)
         return mc_pair_doubt(pairing, "an answer that does not fit the request", reply.line);
-    return answer(connection, (enum mc_answer_kind)meaning, reply.line, reply.line_len);
+    return answer(connection, (enum mc_answer_kind)meaning, reply.line, reply.line_len, 0);
 }
 
 static int meta_meaning(enum mc_errand_kind kind, const struct mc_meta_reply *reply)
@@ -325,7 +330,7 @@ static enum mc_pair pair_meta(struct mc_connection *connection, struct mc_op *op
     meaning = meta_meaning(errand->kind, &reply);
     if (meaning == NEVER)
         return mc_pair_doubt(pairing, "an answer that does not fit the request", reply.line);
-    return answer(connection, (enum mc_answer_kind)meaning, reply.line, reply.line_len);
+    return answer(connection, (enum mc_answer_kind)meaning, reply.line, reply.line_len, reply.cas);
 }
 
 enum mc_pair mc_text_pair_errand(struct mc_connection *connection, struct mc_op *op,

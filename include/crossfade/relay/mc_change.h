@@ -42,6 +42,7 @@ struct mc_change_request {
     struct slice value; /* the client's bytes, kept by reference to `chunk` */
     struct chunk *chunk;
     bool wants_ttl;
+    bool wants_cas;
 };
 
 enum mc_changed_kind {

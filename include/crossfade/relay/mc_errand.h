@@ -48,6 +48,7 @@ struct mc_errand {
         wire;         /* the item's key, at most KEY_MAX bytes; the sender's until it is answered */
     struct slice key; /* the client's, for the meta form of a key that is no text */
     bool wants_ttl;
+    bool wants_cas; /* of what is stored: in the answer, where the server can say it */
     uint32_t flags;
     int64_t exptime; /* as memcached takes it */
     uint64_t cas;
