@@ -221,10 +221,14 @@ static void count_line(const struct mc_op *op, enum mc_reply_kind kind)
 
 static void pair_line(struct mc_connection *connection, const struct mc_reply *reply)
 {
-    struct mc_op *op = mc_pair_take(connection);
+    struct mc_op *op = STAILQ_FIRST(&connection->ops);
     struct slice line = slice_of(reply->line.data, reply->line_len);
     bool refused = (KIND(reply->kind) & ERRORS) != 0;
 
+    /* A value that did not end where it had to: nothing has changed, nobody is to be told. */
+    if (reply->kind == MC_REPLY_CLIENT_ERROR)
+        op->flags &= ~(uint32_t)MC_OP_TELL;
+    (void)mc_pair_take(connection);
     input_consume(&connection->input, reply->line_len);
     count_line(op, reply->kind);
     if (op->flags & MC_OP_PROBE) {
