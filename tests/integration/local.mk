@@ -17,6 +17,7 @@ EXTRA_DIST += \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
     tests/integration/test_explain.py \
+    tests/integration/test_epoch_races.py \
     tests/integration/test_exporters.py \
     tests/integration/test_failures.py \
     tests/integration/test_flush.py \
