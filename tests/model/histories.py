@@ -20,6 +20,7 @@ What a client got no answer for, or an error, stays open until then: it may have
 later. Not claimed, so not done: a `set` that answers no miss, beside fills of its arm and process.
 """
 import bisect
+import hashlib
 import json
 import os
 import random
@@ -114,10 +115,29 @@ class Client:
         first, second = number % len(dialects), rng.randrange(len(dialects))
         self.connections = [Connection(port, dialects[first]), Connection(port, dialects[second])]
         self.steps = self.work()
+        self.bare = None
         self.request = self.connection = self.begun = None
         self.wake = 0
 
+    @classmethod
+    def without_sidecar(cls, run, number, ports, rng):
+        """On a host that does not run Crossfade yet, as the arm with the empty namespace was: it
+        reads and fills the servers themselves."""
+        client = cls(run, number, -1, "bare", 0, rng)
+        client.connections = [Connection(port, "classic") for port in ports]
+        client.bare = ports
+        client.steps = client.work_bare()
+        return client
+
+    def connection_for(self, request):
+        if self.bare is None:
+            return self.rng.choice(self.connections)
+        digest = hashlib.md5(request[1]).digest()
+        return self.connections[int.from_bytes(digest[:4], "little") % len(self.bare)]
+
     def __repr__(self):
+        if self.bare:
+            return "client %d (no sidecar)" % self.number
         return "client %d (sidecar %d, %s)" % (self.number, self.sidecar, self.arm)
 
     # -- Values --
@@ -160,6 +180,14 @@ class Client:
         while True:
             kind = rng.choices(run.kinds, run.weights)[0]
             yield from getattr(self, kind)()
+
+    def work_bare(self):
+        while True:
+            key = self.rng.choice(self.run.hot[1:])
+            reply = yield from self.read(key, "get")
+            if reply[0] == "MISS":
+                write, value = self.write(key, key.version, True, reply[5])
+                yield from self.send_write("add", key, write, value)
 
     def isolated(self):
         return self.rng.choice(self.run.hot if self.rng.random() < 0.7 else self.run.cold)
@@ -371,6 +399,11 @@ class Run:
                 continue
             self.clients.append(Client(self, number, sidecar, arm, port, random.Random(
                 "%s %s %s" % (config["seed"], config["worker"], number))))
+        for number in range(config.get("bare", 2) if self.epoch else 0):
+            self.clients.append(Client.without_sidecar(self, 500 + number, config["servers"],
+                                                       random.Random("%s bare %s %s" % (
+                                                           config["seed"], config["worker"],
+                                                           number))))
         self.poll = select.epoll()
         self.files = {}
         self.doors = doors
@@ -393,7 +426,7 @@ class Run:
                 self.sleeping.append(client)
                 return
             client.request = wanted
-            client.connection = client.rng.choice(client.connections)
+            client.connection = client.connection_for(wanted)
             now = time.monotonic()
             try:
                 if client.connection.sock is None:
@@ -706,7 +739,7 @@ class Run:
                                "began that had been acknowledged" % (said, sidecar), key,
                                write.missed or write.invoke, back,
                                (invoke, write.invoke, invokes[at]))
-            elif self.epoch and write.fill and not shared and commits[at][0] > write.version:
+            elif self.epoch and write.fill and not shared and arm != "bare" and commits[at][0] > write.version:
                 self.violation("G3: %s through sidecar %d, a fill older than the acknowledged "
                                "invalidation of version %d" % (said, sidecar, commits[at][0]), key,
                                write.missed - 0.005, back,

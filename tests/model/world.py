@@ -77,6 +77,7 @@ class World:
                 "servers": names,
                 # By place: each sidecar has another name for the first server.
                 "distribution": "modula",
+                "hash": "md5",
                 "coherence": self.mode,
                 "timeouts": {"connect": "150ms", "request": "250ms"},
                 "keys": [{"match": "s:*", "scope": "shared"},
@@ -106,6 +107,8 @@ class World:
                 return server.thaw
         if kind == "evict":
             self.evict(self.servers[where], fault["share"], random.Random(fault["number"]))
+        if kind == "flood":
+            self.flood(self.servers[where], fault["number"])
         if kind == "cut":
             self.cutter.tell("cut", where, fault["direction"], fault["bytes"])
         if kind == "hold":
@@ -137,6 +140,19 @@ class World:
                 wire.send(b"".join(b"delete %s noreply\r\n" % name for name in names
                                    if not any(byte <= 32 for byte in name)) + b"version\r\n")
                 wire.until(b"VERSION", 1.0)
+        except (OSError, AssertionError):
+            pass
+
+    def flood(self, server, number):
+        """So much else is stored that a small server evicts what has not been read lately."""
+        rng = random.Random(number)
+        try:
+            with server.wire(3.0) as wire:
+                for batch in range(20):
+                    wire.send(b"".join(b"set junk:%d:%d 0 30 %d noreply\r\n%s\r\n" % (
+                        batch, item, size, b"j" * size) for item, size in
+                        enumerate(rng.choices((10, 40, 80, 120, 160, 220, 300), k=1200))))
+                wire.send(b"version\r\n").until(b"VERSION")
         except (OSError, AssertionError):
             pass
 
@@ -186,6 +202,8 @@ class World:
             elif kind in ("kill sidecar", "freeze sidecar", "reload", "flush"):
                 fault.update(where=rng.randrange(len(self.sidecars)),
                              arm=rng.choice(("py3", "py3", "web")))
+            elif kind == "flood":
+                fault.update(where=SERVERS - 1)
             else:
                 fault.update(where=rng.randrange(SERVERS), share=rng.choice((0.05, 0.3, 1.0)))
             faults.append(fault)
@@ -202,7 +220,8 @@ class World:
         workers = []
         for number in range(processes):
             config = {"seed": seed, "worker": number + 1, "mode": self.claims or self.mode,
-                      "journal": self.journal, "sidecars": self.doors(), "clients": clients,
+                      "journal": self.journal, "sidecars": self.doors(),
+                      "servers": [server.port for server in self.servers], "clients": clients,
                       "seconds": seconds, "operations": operations // processes,
                       "without": [client for worker, client in without if worker == number],
                       "weights": weights or {}}
@@ -264,7 +283,7 @@ class World:
             at, _, number, fault, undo = heapq.heappop(events)
             time.sleep(max(0.0, begun + at - time.monotonic()))
             kind = fault["kind"]
-            where = ("server" if "server" in kind or kind == "evict" else
+            where = ("server" if "server" in kind or kind in ("evict", "flood") else
                      "cutter" if kind in ("cut", "hold") else "sidecar", fault["where"])
             if undo:
                 undo()
@@ -273,7 +292,7 @@ class World:
             if where in busy:
                 continue
             span = [time.monotonic(), float("inf")]
-            if kind in ("kill server", "evict"):
+            if kind in ("kill server", "evict", "flood"):
                 losses.append(span)
             undo = self.fault(fault)
             if undo:
@@ -299,7 +318,7 @@ class World:
 
 
 # What may happen in a round, with weights.
-FAULTS = {"kill server": 2, "freeze server": 3, "evict": 3, "cut": 6, "hold": 2, "kill sidecar": 2,
+FAULTS = {"kill server": 2, "freeze server": 3, "evict": 3, "flood": 1, "cut": 6, "hold": 2, "kill sidecar": 2,
           "freeze sidecar": 1, "reload": 1}
 
 
