@@ -16,6 +16,12 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import harness  # noqa: E402
 
+# The suites by epochs: changes of the configuration. The cases miss, delete and set all the time: as the fill of a
+# miss from before a delete such a set would not be kept, so here each is a change. And a value that just fits in a
+# server without its stamp is too large for the server only, which a command that needs an old value never asks.
+EPOCH = {"coherence": "epoch", "max_value": "1000k",
+         "keys": [{"match": "shared:*", "scope": "shared"}, {"match": "*", "writes": "mutate"}]}
+
 SHOWN = 12  # failures in full; the rest is counted
 ENOUGH = 60  # failures, then it ends
 

@@ -216,5 +216,35 @@ class Statistics(Conformance):
                 self.stats(arm, what)
 
 
+class WholeEpoch(Whole):
+    CHANGES = compare.EPOCH
+
+
+class SeveralEpoch(Several):
+    CHANGES = dict(compare.EPOCH, connections_per_server=2)
+
+
+class FlowsEpoch(Flows):
+    CHANGES = compare.EPOCH
+
+
+class DifferentEpoch(Different):
+    CHANGES = compare.EPOCH
+
+
+class StreamEpoch(Stream):
+    CHANGES = compare.EPOCH
+
+
+class SplitEpoch(Conformance, compare.Split):
+    CHANGES = compare.EPOCH
+
+    def test_g6_some_cases(self):
+        for _, group in self.groups("large_values"):
+            for case in list(group)[::160]:
+                if len(case) < 200:
+                    self.cut(case, "py3")
+
+
 if __name__ == "__main__":
     harness.main()

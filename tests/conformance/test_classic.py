@@ -374,5 +374,64 @@ class Statistics(Conformance):
             wire.talk(b"stats no-such-thing\r\nget zz\r\n", b"ERROR\r\nEND\r\n")
 
 
+class WholeEpoch(Conformance):
+    CHANGES = compare.EPOCH
+
+    def test_g7_every_case_is_answered_as_by_memcached(self):
+        self.every_case(1000)
+
+
+class SeveralEpoch(Conformance):
+    SERVERS = 3
+    CHANGES = dict(compare.EPOCH, connections_per_server=2)
+
+    def test_g7_a_third_of_the_cases_is_answered_as_by_memcached(self):
+        self.every_third_case()
+
+    test_g6_values_of_many_servers_come_in_the_order_asked = \
+        Several.test_g6_values_of_many_servers_come_in_the_order_asked
+
+
+class DifferentEpoch(Different):
+    CHANGES = compare.EPOCH
+
+
+class EndsEpoch(Ends):
+    CHANGES = compare.EPOCH
+
+
+class InjectionEpoch(Injection):
+    CHANGES = compare.EPOCH
+
+
+class UniqueEpoch(Unique):
+    CHANGES = compare.EPOCH
+
+
+class ExpiryEpoch(Expiry):
+    CHANGES = compare.EPOCH
+
+
+class StreamEpoch(Stream):
+    CHANGES = compare.EPOCH
+
+
+class SplitEpoch(compare.Split):
+    """A few: how the bytes come is the same code as without epochs."""
+
+    CASES = cases
+    CHANGES = compare.EPOCH
+
+    def test_g6_some_cases(self):
+        for _, group in self.groups("long_lines", "large_values"):
+            for case in list(group)[::37]:
+                if len(case) < 200:
+                    self.cut(case, "py3")
+
+    def test_g6_large_values_cut_near_their_ends(self):
+        for case in list(cases.large_values())[::3]:
+            self.cut_near_its_ends(case, "py3")
+
+
 if __name__ == "__main__":
     harness.main()
