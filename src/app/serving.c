@@ -135,6 +135,12 @@ static void wait_for_due(struct app *app)
     (void)event_add(app->flush_due, &after);
 }
 
+/* Has it a prefix that a generation can change? In epoch mode also the empty namespace has one. */
+static bool has_prefix(const struct config *config, int arm)
+{
+    return config->arms[arm].namespace[0] != '\0' || config->cache.has_epoch;
+}
+
 bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text, size_t text_size)
 {
     char why[256];
@@ -146,7 +152,7 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
         (void)snprintf(text, text_size, "there is no arm \"%.64s\" with a cache", arm);
         return false;
     }
-    if (config->arms[index].namespace[0] == '\0') {
+    if (!has_prefix(config, index)) {
         (void)snprintf(text, text_size,
                        "the keys of %s have no prefix: it cannot be flushed by a new one, and a "
                        "real flush would empty the cache of every version",
@@ -169,8 +175,11 @@ bool serving_flush(struct app *app, const char *arm, uint64_t delay, char *text,
         wait_for_due(app);
         return true;
     }
-    (void)snprintf(text, text_size, "%s is flushed: none of its entries from before is served",
-                   arm);
+    (void)snprintf(
+        text, text_size, "%s is flushed: none of its entries from before is served%s", arm,
+        config->arms[index].namespace[0] != '\0'
+            ? ""
+            : ", but for keys that are not under coherence: epoch, which have no prefix");
     log_info("flush: %s", text);
     if (publish_generations(app))
         return true;
@@ -189,8 +198,8 @@ bool serving_activate(struct app *app, const char *arm, uint64_t *generation, ch
 
     *generation = 0;
     ensure(index >= 0);
-    if (config->arms[index].namespace[0] == '\0')
-        return true; /* there is no prefix that could change */
+    if (!has_prefix(config, index))
+        return true;
     if (!generations_begin(app->generations, &config->arms[index], generation, error, error_size))
         return false;
     log_info("%s is to be the candidate, with generation %llu of its namespace", arm,

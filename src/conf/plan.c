@@ -277,7 +277,8 @@ static void print_stages(const struct config_rollout *rollout, FILE *out)
 }
 
 /* What the candidate finds in the cache when it is started, or started again. */
-static void print_activation(const struct config_arm *candidate, FILE *out)
+static void print_activation(const struct config *config, const struct config_arm *candidate,
+                             FILE *out)
 {
     if (candidate->namespace[0] != '\0')
         fprintf(out,
@@ -285,9 +286,10 @@ static void print_activation(const struct config_arm *candidate, FILE *out)
                 candidate->namespace);
     else
         fprintf(out,
-                "  cache     the keys of %s have no prefix: after a start or retry it finds what "
+                "  cache     the keys of %s have no prefix%s: after a start or retry it finds what "
                 "was left there before\n",
-                candidate->name);
+                candidate->name,
+                config->cache.has_epoch ? ", but for those of coherence: epoch" : "");
 }
 
 static void print_rollout(const struct config *config, FILE *out)
@@ -304,7 +306,7 @@ static void print_rollout(const struct config *config, FILE *out)
     fprintf(out, "  lists     %zu always on the candidate, %zu always on stable\n",
             rollout->allow_count, rollout->deny_count);
     if (config->cache.present)
-        print_activation(&config->arms[rollout->to], out);
+        print_activation(config, &config->arms[rollout->to], out);
     print_stages(rollout, out);
 }
 

@@ -86,9 +86,10 @@ void command_show_arms(struct control_call *call, struct control_reply *reply)
         (void)json_object_set_new(row, "prefix",
                                   json_stringn(prefix.len > 0 ? prefix.data : "", prefix.len));
         (void)json_object_set_new(row, "activation",
-                                  json_string(plan->keyspace == NULL ? ""
-                                              : prefix.len > 0       ? "next generation"
-                                                                     : "keeps its entries"));
+                                  json_string(plan->keyspace == NULL    ? ""
+                                              : prefix.len > 0          ? "next generation"
+                                              : config->cache.has_epoch ? "of epoch keys only"
+                                                                        : "keeps its entries"));
         set_count(row, "backends", arm->backend_count);
         set_count(row, "requests", HTTP_ARM(t, arm->web_cell, requests));
         set_count(row, "errors", HTTP_ARM(t, arm->web_cell, responses_5xx));

@@ -166,6 +166,27 @@ class Generations(harness.Test):
         self.assertIn(b"the keys of py3 have no prefix: after a start or retry it finds what was left",
                       checked.stdout)
 
+    def test_g10_with_epochs_also_keys_of_the_empty_namespace_begin_anew(self):
+        daemon = self.begin(namespaces=("py2", ""), coherence="epoch")
+        self.assertIsNone(self.get("py3", b"k"))
+        self.put("py3", b"k", b"earlier")
+        self.assertEqual(b"earlier", self.get("py3", b"k"))
+        daemon.ctl("start")
+        self.assertIsNone(self.get("py3", b"k"))
+        self.assertEqual([("start", 1)], self.activations())
+        self.put("py3", b"k", b"later")
+        self.put("py2", b"other", b"kept")
+        self.assertIn("none of its entries from before is served, but for", daemon.ctl("flush", "py3"))
+        self.assertEqual((None, b"kept"), (self.get("py3", b"k"), self.get("py2", b"other")))
+        rows = {row["arm"]: row["activation"] for row in daemon.show("arms")}
+        self.assertEqual({"py2": "next generation", "py3": "of epoch keys only"}, rows)
+
+    def test_g10_a_rollback_with_epochs(self):
+        self.rollback(coherence="epoch")
+
+    def test_g10_a_rollback_with_epochs_and_a_namespace(self):
+        self.rollback(namespaces=("py2", "py3"), coherence="epoch")
+
     # -- kill -9 ----------------------------------------------------------------------------------
 
     def killed_at(self, blocked, verb):
