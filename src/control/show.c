@@ -117,6 +117,8 @@ void command_show_cache(struct control_call *call, struct control_reply *reply)
                                                    { "deletes", "DELETES" },
                                                    { "companions", "COMPANIONS" },
                                                    { "companions_failed", "NOT TOLD" },
+                                                   { "stale_refused", "STALE" },
+                                                   { "fills_refused", "NOT KEPT" },
                                                    { "refused", "REFUSED" },
                                                    { "failed", "FAILED" },
                                                    { "p50_us", "P50 US" },
@@ -147,6 +149,11 @@ void command_show_cache(struct control_call *call, struct control_reply *reply)
         set_count(row, "deletes", MC_ARM(t, cell, deletes));
         set_count(row, "companions", MC_ARM(t, cell, companions));
         set_count(row, "companions_failed", MC_ARM(t, cell, companions_failed));
+        set_count(row, "stale_refused", MC_ARM(t, cell, stale_refused));
+        set_count(row, "fills_refused", MC_ARM(t, cell, fills_refused));
+        set_count(row, "told_deletes", MC_ARM(t, cell, told_deletes));
+        set_count(row, "told_mutations", MC_ARM(t, cell, told_mutations));
+        set_count(row, "told_changes", MC_ARM(t, cell, told_changes));
         set_count(row, "refused", MC_ARM(t, cell, refused));
         set_count(row, "guarded", MC_ARM(t, cell, guarded));
         set_count(row, "failed", MC_ARM(t, cell, failed));

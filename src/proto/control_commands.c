@@ -35,7 +35,7 @@ const struct control_command control_commands[VERB_COUNT] = {
         "which arm an identity is given, and at what percentage that changes" },
     [VERB_EXPLAIN]       = { "see", "explain",       "[ARM] KEY", 1, 2, OPTION_JSON | OPTION_BASE64,
         CONTROL_READ, false,
-        "what becomes of a cache key: rule, scope, key on the server, server, other arms" },
+        "what becomes of a cache key, and what its server has of it now" },
     [VERB_HELP]          = { "see", "help",          "[COMMAND]", 0, 2, OPTION_JSON, CONTROL_READ, false,
         "this list" },
     [VERB_VERSION]       = { "see", "version",       "",  0, 0, OPTION_JSON, CONTROL_READ, false,

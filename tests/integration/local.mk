@@ -14,6 +14,7 @@ EXTRA_DIST += \
     tests/integration/test_login_storms.py \
     tests/integration/test_server_login.py \
     tests/integration/test_cache_pressure.py \
+    tests/integration/test_coherence_counters.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
     tests/integration/test_explain.py \
