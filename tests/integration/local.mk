@@ -17,6 +17,7 @@ EXTRA_DIST += \
     tests/integration/test_coherence_counters.py \
     tests/integration/test_control.py \
     tests/integration/test_control_process.py \
+    tests/integration/test_epoch_changes.py \
     tests/integration/test_explain.py \
     tests/integration/test_epoch_races.py \
     tests/integration/test_exporters.py \
