@@ -3,6 +3,8 @@ TESTS += tests/unit/test_relay
 tests_unit_test_relay_SOURCES = \
     tests/unit/net/identity.c \
     tests/unit/net/identity.h \
+    tests/unit/relay/change_rig.c \
+    tests/unit/relay/change_rig.h \
     tests/unit/relay/epoch_rig.c \
     tests/unit/relay/epoch_rig.h \
     tests/unit/relay/test_greeting.c \
@@ -12,6 +14,7 @@ tests_unit_test_relay_SOURCES = \
     tests/unit/relay/test_http_plane.c \
     tests/unit/relay/test_http_random.c \
     tests/unit/relay/test_mc_change.c \
+    tests/unit/relay/test_mc_change_races.c \
     tests/unit/relay/test_mc_epoch.c \
     tests/unit/relay/test_mc_login.c
 tests_unit_test_relay_CFLAGS = $(UNIT_CFLAGS)
