@@ -57,6 +57,7 @@ static enum mc_step forward_get(struct mc_client *client, struct mc_meta_command
                                 struct mc_server *server, struct mc_connection *connection)
 {
     struct mc_meta *meta = &command->meta;
+    struct slice fault = slice_of(NULL, 0);
     char line[MC_META_LINE_MAX];
     struct mc_op *op;
     size_t len;
@@ -64,9 +65,11 @@ static enum mc_step forward_get(struct mc_client *client, struct mc_meta_command
     /* The value, and perhaps its cas number, tells whether it counts. */
     if (!mc_meta_add(meta, slice_of(meta->wants_cas ? " v" : " c v",
                                     (meta->wants_cas ? 0u : 2u) + (meta->wants_value ? 0u : 2u))))
-        return mc_meta_refuse(client, SLICE("CLIENT_ERROR options flags are too long\r\n"));
-    if (meta->overlong)
-        return mc_meta_refuse(client, mc_meta_fault(MC_META_GET, meta));
+        fault = SLICE("CLIENT_ERROR options flags are too long\r\n");
+    if (fault.len > 0 || meta->overlong) {
+        struct slice own = mc_meta_fault(MC_META_GET, meta);
+        return mc_meta_refuse(client, own.len > 0 ? own : fault);
+    }
     op = mc_meta_expect(client, command, MC_META_GET);
     if (op == NULL)
         return MC_STEP_CLOSE;
@@ -206,11 +209,14 @@ static struct mc_change_request request_of(const struct mc_client *client,
     const struct mc_meta *meta = &command->meta;
     enum mc_verb verb = mc_meta_classic_verb(command);
     bool set = command->request->verb == MC_META_SET;
+    bool arithmetic = command->request->verb == MC_META_ARITHMETIC;
     struct mc_change_request request = { .verb = verb,
                                          .key = command->key,
                                          .flags = meta->client_flags,
                                          .exptime = meta->exptime,
-                                         .initial_exptime = meta->vivify_exptime,
+                                         .initial_exptime = arithmetic && meta->touches
+                                                                ? meta->exptime
+                                                                : meta->vivify_exptime,
                                          .touches = meta->touches,
                                          .cas = condition_of(command),
                                          .delta = meta->delta,

@@ -39,6 +39,7 @@ EXTRA_DIST += \
     tests/integration/test_harness.py \
     tests/integration/test_end_to_end_fuzz.py \
     tests/integration/test_epoch_binary.py \
+    tests/integration/test_epoch_meta.py \
     tests/integration/test_epoch_text.py \
     tests/integration/test_epoch_text_servers.py \
     tests/integration/test_hostile_binary.py \
