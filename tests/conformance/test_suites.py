@@ -22,8 +22,8 @@ class Memccapable(harness.Test):
         text = re.sub(r"\d+ of \d+ tests failed\n", "", text)
         return (set(re.findall(name, text)), set(re.findall(name + r"\[pass\]", text)))
 
-    def compare(self, option, protocol, refused):
-        daemon = self.daemon(harness.cache_config(self.memcached()))
+    def compare(self, option, protocol, refused, **changes):
+        daemon = self.daemon(harness.cache_config(self.memcached(), **changes))
         names, truth = self.passed(self.memcached().port, option, protocol)
         self.assertEqual(names, truth)
         self.assertGreater(len(names), 20)
@@ -36,6 +36,12 @@ class Memccapable(harness.Test):
 
     def test_g7_its_binary_tests_pass(self):
         self.compare("-b", "binary", {"binary flush", "binary flushq"})
+
+    def test_g7_its_text_tests_pass_in_epoch_mode(self):
+        self.compare("-a", "ascii", {"ascii flush", "ascii flush noreply"}, coherence="epoch")
+
+    def test_g7_its_binary_tests_pass_in_epoch_mode(self):
+        self.compare("-b", "binary", {"binary flush", "binary flushq"}, coherence="epoch")
 
 
 class Tools(harness.Test):

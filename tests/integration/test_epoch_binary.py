@@ -3,7 +3,9 @@ clients of the text protocol; over servers that speak binary only, too."""
 import base64
 import hashlib
 import os
+import socket
 import struct
+import threading
 import time
 
 import harness
@@ -622,6 +624,190 @@ class Bystanders(Rig):
             self.direct.set(key, b"5")
             self.assertIn(self.py3.ask(change(key)).status, (DONE, TOO_LARGE))
             self.assertIsNone(self.direct.get(key))
+
+class Splitter:
+    """Between the daemon and a server: passes on what the server sends in two pieces, cut where it is told, or byte
+    by byte."""
+
+    def __init__(self, address):
+        self.server = ("127.0.0.1", int(address.rsplit(":", 1)[1]))
+        self.cut = None
+        self.sockets = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self.server)
+            for sock in (near, far):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.sockets.append(sock)
+            threading.Thread(target=self.copy, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self.copy, args=(far, near, True), daemon=True).start()
+
+    def copy(self, source, sink, cuts):
+        try:
+            while True:
+                data = source.recv(1 << 20)
+                if not data:
+                    break
+                cut = self.cut
+                if not cuts or cut is None:
+                    sink.sendall(data)
+                elif cut == 0:
+                    for at in range(len(data)):
+                        sink.sendall(data[at:at + 1])
+                else:
+                    sink.sendall(data[:cut])
+                    time.sleep(0.002)
+                    sink.sendall(data[cut:])
+        except OSError:
+            pass
+        finally:
+            self.end(source)
+            self.end(sink)
+
+    def end(self, sock):
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.end(self.listener)
+        self.thread.join(harness.WAIT)
+        self.listener.close()
+        for sock in self.sockets:
+            self.end(sock)
+            sock.close()
+
+
+class Split(harness.Test):
+    """What the server answers comes in two pieces, cut at every byte."""
+
+    def setUp(self):
+        super().setUp()
+        self.splitter = Splitter(self.memcached().address)
+        self.addCleanup(self.splitter.close)
+        config = harness.cache_config(self.splitter.address, coherence="epoch",
+                                      keys=[{"match": "*", "writes": "mutate"}])
+        config["process"]["workers"] = 1
+        self.crossfade = self.daemon(config)
+        self.py2, self.py3 = (Binary(self.crossfade.wire(arm)) for arm in ("py2", "py3"))
+        self.assertEqual(DONE, self.py3.set(b"k", b"hello"))
+        self.assertEqual(DONE, self.py3.set(b"key" * 80, b"by its digest"))
+        self.assertEqual(DONE, self.py3.set(b"stale", b"gone"))
+        self.assertEqual(DONE, self.py2.set(b"stale", b"of 2"))
+        self.assertIsNone(self.py3.get(b"absent"))
+
+    def ask(self):
+        got = self.py3.barrier(
+            request(GET, b"k", opaque=1), request(GETK, b"k", opaque=2), request(GETK, b"stale", opaque=3),
+            request(GETKQ, b"absent", opaque=4), touch(GATK, b"key" * 80, opaque=5), request(GETKQ, b"stale", opaque=6),
+            request(GETQ, b"k", opaque=7))
+        self.assertEqual([(1, DONE, b"", b"hello"), (2, DONE, b"k", b"hello"), (3, NOT_FOUND, b"stale", b""),
+                          (5, DONE, b"key" * 80, b"by its digest"), (7, DONE, b"", b"hello")],
+                         [(each.opaque, each.status, each.key, each.value) for each in got])
+
+    def test_reads(self):
+        self.ask()
+        for cut in range(0, 700):
+            self.splitter.cut = cut
+            self.ask()
+
+    def test_changes(self):
+        self.py3.set(b"n", b"100")
+        number = 100
+        for cut in range(0, 110):
+            self.splitter.cut = cut
+            got = self.py3.barrier(count(INCR, b"n", 1), request(DELETEQ, b"absent"), store(SET, b"k", b"%d" % cut),
+                                   request(APPENDQ, b"k", b"!"), request(GETK, b"k"))
+            number += 1
+            self.assertEqual([(DONE, NUMBER.pack(number)), (NOT_FOUND, b"Not found"), (DONE, b""), (DONE, b"%d!" % cut)],
+                             [(each.status, each.value) for each in got])
+
+    def test_large_values(self):
+        for size in (2990, 3030, 9000):
+            key, stale = b"large %d" % size, b"stale %d" % size
+            value = os.urandom(size)
+            for name in (key, stale):
+                self.assertEqual(DONE, self.py3.set(name, value))
+            self.assertEqual(DONE, self.py2.set(stale, b"of 2"))
+            for cut in list(range(0, 260)) + [size, size + 100, size + 127, size + 128, size + 200]:
+                self.splitter.cut = cut
+                got = self.py3.barrier(request(GETK, key), request(GETK, stale), request(GET, b"k"))
+                self.assertTrue([(key, value), (stale, b""), (b"", b"hello")] == [(each.key, each.value) for each in got])
+            self.splitter.cut = None
+
+
+class Down(harness.Test):
+    """Servers that are not there, stand still, or go."""
+
+    def rig(self, **changes):
+        self.server = self.memcached()
+        self.crossfade = self.daemon(harness.cache_config(self.server, coherence="epoch", **changes))
+        self.py2, self.py3 = (Binary(self.crossfade.wire(arm)) for arm in ("py2", "py3"))
+
+    def requests(self, key):
+        return (request(GET, key, opaque=1), request(GETQ, key, opaque=2), request(GETK, key, opaque=3),
+                request(GETKQ, key, opaque=4), touch(GATK, key, opaque=5), store(SET, key, b"1", opaque=6),
+                store(SETQ, key, b"1", opaque=7), request(DELETEQ, key, opaque=8), touch(TOUCH, key, opaque=9),
+                store(SET, key, b"x" * 100000, opaque=10), count(INCRQ, key, 1, opaque=11),
+                request(APPEND, key, b"x", opaque=12), store(ADD, key, b"x", opaque=13),
+                store(SET, key, b"x", cas=9, opaque=14), request(DELETE, key, cas=9, opaque=15))
+
+    def test_reads_are_misses_and_writes_are_errors(self):
+        self.rig()
+        self.py3.set(b"k", b"v")
+        self.server.kill()
+        for _ in range(2):
+            for key in (b"a b", b"k" * 250):
+                got = self.py3.barrier(*self.requests(key))
+                self.assertEqual([(1, NOT_FOUND, b""), (3, NOT_FOUND, key), (5, NOT_FOUND, key)] +
+                                 [(number, TEMPORARY, b"") for number in range(6, 16)],
+                                 [(each.opaque, each.status, each.key) for each in got])
+        self.server.start()
+        harness.eventually(lambda: self.py3.set(b"k", b"v") == DONE, "the server's return")
+        harness.eventually(lambda: self.py3.get(b"k") == b"v", "reads")
+
+    def test_on_failure_error(self):
+        self.rig(on_failure="error")
+        self.server.kill()
+        got = self.py3.barrier(*self.requests(b"k"))
+        self.assertEqual([(number, TEMPORARY) for number in range(1, 16)], [(each.opaque, each.status) for each in got])
+
+    def test_a_server_that_stands_still(self):
+        self.rig(timeouts={"connect": "250ms", "request": "600ms"}, fill_window="1s")
+        self.assertEqual(DONE, self.py3.set(b"k", b"v"))
+        self.server.freeze()
+        try:
+            got = self.py3.barrier(*self.requests(b"k"))
+        finally:
+            self.server.thaw()
+        self.assertEqual([1, 3, 5] + list(range(6, 16)), [each.opaque for each in got])
+        self.assertEqual([NOT_FOUND] * 3 + [TEMPORARY] * 10, [each.status for each in got])
+        # The misses of meanwhile leave sets in doubt for a window.
+        harness.eventually(lambda: self.py3.set(b"k", b"w") == DONE and self.py3.get(b"k") == b"w", "the server's return")
+
+    def test_a_fill_that_fails_is_one_when_it_is_tried_again(self):
+        """Else it would be a change, by a value that may be of before a delete."""
+        self.rig()
+        for opcode in (SET, ADD):
+            key = b"k%d" % opcode
+            self.assertIsNone(self.py3.get(key))
+            self.server.kill()
+            self.assertEqual(TEMPORARY, self.py3.ask(store(opcode, key, b"old")).status)
+            self.server.start()
+            harness.eventually(lambda: self.py2.set(b"x", b"") == DONE, "the server's return")
+            self.assertEqual(NOT_FOUND, self.py2.delete(key))
+            self.py3.ask(store(opcode, key, b"old"))
+            self.assertIsNone(self.py3.get(key))
 
 
 if __name__ == "__main__":
