@@ -13,8 +13,9 @@ is judged:
   failure     an invalidation that was answered with an error binds the reads of its own sidecar at
               once, and all reads when the journals are replayed
   cas         none of two from one `gets` succeeds twice, nor one over a whole invalidation
-  counters    in shared scope give no number twice, and no smaller one later
+  counters    give no number twice, and no smaller one later (in shared scope: to any arm)
   locks       in shared scope have one holder, as long as no server lost its items
+  generation  a sidecar gives out nothing that was stored through it before it began a new one
 
 What a client got no answer for, or an error, stays open until then: it may have happened, or happen
 later. Not claimed, so not done: a `set` that answers no miss, beside fills of its arm and process.
@@ -35,6 +36,8 @@ import talk
 
 FOREVER = float("inf")
 VALUE = re.compile(rb"(?:-\d+;)*(\w+)\|([^|]+)\|(\d+)\|(\d+)\|(x*)(?:\+\d+;)*\Z")
+NUMBER = re.compile(rb"([1-9])(\d{9})\d{6} *\Z")  # in an arm: the arm, the uid, what was counted
+ARMS = ["", "py2", "py3", "web"]
 GENERATION = 1000000  # a counter's numbers before they could be another one's
 LARGE = 90000
 
@@ -147,6 +150,8 @@ class Client:
         run.uid += 1
         write = Write(run.uid, key, self.arm, self.sidecar, version, fill, missed)
         run.writes[run.uid] = write
+        if key.name.startswith("n:"):
+            return write, b"%d%09d000000" % (ARMS.index(self.arm), run.uid)
         size = LARGE if run.uid % run.large == 0 else run.uid % 50
         value = b"%s|%s|%d|%d|%s" % (self.arm.encode(), key.name.encode(), version, run.uid,
                                      b"x" * size)
@@ -289,6 +294,24 @@ class Client:
         if reply[0] == "STORED":
             self.ended(key, reply, 0, "append")
 
+    def arm_counter(self):
+        """Filled as any other value, and counted up by whoever finds it."""
+        key, rng = self.rng.choice(self.run.arm_counters), self.rng
+        chance = rng.random()
+        if chance < 0.5:
+            reply = yield from self.read(key, "get")
+            if reply[0] == "MISS":
+                yield from self.fill(key, reply[5])
+        elif chance < 0.9:
+            reply = yield ("incr", key.name.encode(), 1)
+            if reply[0] == "NUMBER":
+                key.numbers.append((reply[4], reply[5], reply[1]))
+                key.hits.append((self.arm, self.sidecar, reply[4], reply[5], b"%d" % reply[1], 0,
+                                 None))
+                self.ended(key, ("STORED",) + reply[1:], 0, "append")
+        else:
+            yield from self.send_delete(key, self.commit(key))
+
     def touch(self):
         yield ("touch", self.isolated().name.encode(), 0)
 
@@ -351,7 +374,7 @@ class Client:
 
 # Kind and weight. What a run leaves out has no weight there.
 KINDS = {"read_fill": 40, "read_many": 8, "delete": 10, "replace": 4, "cas": 8, "append": 4,
-         "touch": 2, "through": 8, "counter": 5, "lock": 3, "register": 4, "flush": 0}
+         "touch": 2, "arm_counter": 4, "through": 8, "counter": 5, "lock": 3, "register": 4, "flush": 0}
 
 
 class Run:
@@ -380,11 +403,12 @@ class Run:
         # One so long that it becomes a digest in every arm.
         self.hot[0].name = ("i:%s:" % tag).ljust(244, "L")
         self.through = keys("m:%s:%d", 6)
+        self.arm_counters = keys("n:%s:%d", 3)
         self.counters = keys("s:n:%s:%d", 4)
         self.locks = keys("s:l:%s:%d", 3)
         self.registers = keys("s:r:%s:%d", 3)
         self.keys = {key.name.encode(): key for key in
-                     self.hot + self.cold + self.through + self.counters + self.locks +
+                     self.hot + self.cold + self.through + self.arm_counters + self.counters + self.locks +
                      self.registers}
         weights = dict(KINDS)
         weights.update(config.get("weights", {}))
@@ -654,18 +678,21 @@ class Run:
                     client, dialect, shown(request), shown_reply(key.name.encode(), reply)))
         self.violations.append("\n".join(lines))
 
-    def judge(self, settled, losses):
+    def judge(self, settled, losses, flushed):
         """settled: when all servers were whole and all journals replayed."""
         for write in self.writes.values():
             if write.end == FOREVER and write.invoke < FOREVER:
                 write.end = max(settled, write.invoke)
         values = 0
+        flushes = {}
+        for begun, done, sidecar, arm in flushed:
+            flushes.setdefault((sidecar, arm), []).append((begun, done))
         for key in self.keys.values():
             if key.hits:
                 values += len(key.hits)
-                self.judge_values(key, settled)
+                self.judge_values(key, settled, flushes)
             self.judge_cas(key, settled)
-        for key in self.counters:
+        for key in self.counters + self.arm_counters:
             self.judge_counter(key)
         for key in self.locks:
             self.judge_lock(key, settled, losses)
@@ -698,19 +725,26 @@ class Run:
             commits.append(highest)
         return ends, invokes, commits
 
-    def judge_values(self, key, settled):
-        shared = key.name.startswith("s:")
+    def judge_values(self, key, settled, flushes):
+        shared, number = key.name.startswith("s:"), key.name.startswith("n:")
         bounds = {}
         for arm, sidecar, invoke, back, value, cas, flags in key.hits:
             if key.name.startswith(("s:n:", "s:l:")):
                 continue
             said = "%s was given %s" % (arm, shown_value(value))
-            match = VALUE.match(value)
+            match = (NUMBER if number else VALUE).match(value)
             if not match:
                 self.violation(said + ", which nobody wrote", key, invoke - 0.2, back, (invoke,))
                 continue
-            writer, name, version, uid, filler = match.groups()
+            if number:
+                writer, uid = ARMS[int(match[1])].encode(), match[2]
+                name, filler = key.name.encode(), None
+            else:
+                writer, name, version, uid, filler = match.groups()
             write = self.writes.get(int(uid))
+            if number and write is not None:
+                version = write.version
+                flags = write.uid & 0xffff if flags is None else flags
             if name.decode() != key.name or write is None or write.key is not key:
                 self.violation("G1: " + said + " of another key", key, invoke - 0.2, back, (invoke,))
                 continue
@@ -723,7 +757,7 @@ class Run:
                     said, flags), key, min(invoke, write.invoke), back, (invoke, write.invoke))
                 continue
             size = LARGE if write.uid % self.large == 0 else write.uid % 50
-            if len(filler) != size:
+            if filler is not None and len(filler) != size:
                 self.violation("G7: %s, %d bytes of %d" % (said, len(filler), size), key,
                                write.invoke, back, (invoke, write.invoke))
                 continue
@@ -731,6 +765,11 @@ class Run:
             if door not in bounds:
                 bounds[door] = self.bound(key, sidecar, arm, settled)
             ends, invokes, commits = bounds[door]
+            for begun, done in flushes.get(door, ()):
+                if write.sidecar == sidecar and write.end < begun and done < invoke and not shared:
+                    self.violation("G10: %s through sidecar %d, which had begun a new generation" % (
+                        said, sidecar), key, write.invoke, back, (invoke, write.invoke))
+                    break
             at = bisect.bisect_left(ends, invoke) - 1
             if at < 0:
                 continue
@@ -837,7 +876,7 @@ def main():
     said = json.loads(sys.stdin.readline())
     if said.get("read", True):
         run.read_again()
-    values = run.judge(said["settled"], said.get("losses", []))
+    values = run.judge(said["settled"], said.get("losses", []), said.get("flushes", []))
     print(json.dumps({"operations": run.operations, "values": values, "counts": run.counts,
                       "seconds": took, "violations": run.violations}), flush=True)
 

@@ -124,8 +124,14 @@ class World:
                 return daemon.thaw
         if kind == "reload" and daemon.running():
             daemon.reload()
-        if kind == "flush" and daemon.running():
-            daemon.ctl("flush", fault["arm"], status=None)
+        if kind == "flush" and daemon.running() and not daemon.frozen and \
+                fault["arm"] in self.doors()[where]:
+            begun = time.monotonic()
+            try:
+                daemon.ctl("flush", fault["arm"])
+            except AssertionError:
+                return None  # refused: this arm's entries have no prefix
+            self.flushes.append((begun, time.monotonic(), where, fault["arm"]))
         return None
 
     def evict(self, server, share, rng):
@@ -201,7 +207,7 @@ class World:
                                                rng.randrange(20000))))
             elif kind in ("kill sidecar", "freeze sidecar", "reload", "flush"):
                 fault.update(where=rng.randrange(len(self.sidecars)),
-                             arm=rng.choice(("py3", "py3", "web")))
+                             arm=rng.choice(("py2", "py3", "web")))
             elif kind == "flood":
                 fault.update(where=SERVERS - 1)
             else:
@@ -213,7 +219,7 @@ class World:
               without=(), only=None, weights=None, **more):
         """Runs one; gives back (operations, values, counts, violations, faults)."""
         if kinds is None:
-            kinds = FAULTS
+            kinds = dict(FAULTS, flush=2) if self.mode == "epoch" else FAULTS
         faults = self.schedule(seed, seconds, kinds, count) if count else []
         if only is not None:
             faults = [fault for fault in faults if fault["number"] in only]
@@ -233,13 +239,13 @@ class World:
             worker.stdin.write(json.dumps(config).encode() + b"\n")
             worker.stdin.flush()
             workers.append(worker)
-        losses = []
+        losses, self.flushes = [], []
         try:
             self.make_faults(faults, losses)
             for worker in workers:
                 self.read_line(worker)
             settled = self.settle()
-            said = {"settled": settled, "losses": losses}
+            said = {"settled": settled, "losses": losses, "flushes": self.flushes}
             results = []
             for worker in workers:
                 worker.stdin.write(json.dumps(said).encode() + b"\n")
