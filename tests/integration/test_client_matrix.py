@@ -129,6 +129,15 @@ class Matrix(harness.Test):
                 steps, keys = run.finish()
                 self.same(library, wanted[arm], (steps, self.stored(daemon.port(arm), keys)), arm)
 
+    def drive_by_epochs(self, library, **options):
+        """In epoch mode, where the arms hear of each other's changes: one after the other."""
+        self.need(library)
+        wanted = self.through(library, self.memcached().port, "py2", False, options)
+        flushed = self.through(library, self.memcached().port, "py3", True, options)
+        daemon = self.daemon(harness.cache_config(self.memcached(), coherence="epoch"))
+        self.same(library, wanted, self.through(library, daemon.port("py2"), "py2", False, options), "py2")
+        self.same(library, flushed, self.through(library, daemon.port("py3"), "py3", True, options), "py3")
+
     def drive_logged_in(self, library, **options):
         """Both arms by one listener, which knows them by who logs in."""
         self.need(library)
@@ -159,6 +168,18 @@ class Matrix(harness.Test):
 
     def test_g1_dalli_logged_in(self):
         self.drive_logged_in("dalli", protocol="binary")
+
+    def test_g7_pylibmc_in_binary_by_epochs(self):
+        self.drive_by_epochs("pylibmc", binary=True, behaviours={"cas": True})
+
+    def test_g7_python_binary_memcached_by_epochs(self):
+        self.drive_by_epochs("bmemcached")
+
+    def test_g7_dalli_in_binary_by_epochs(self):
+        self.drive_by_epochs("dalli", protocol="binary")
+
+    def test_g7_php_in_binary_by_epochs(self):
+        self.drive_by_epochs("php", binary=True, nodelay=True)
 
     def test_g7_pylibmc(self):
         self.drive("pylibmc", behaviours={})
