@@ -262,6 +262,9 @@ static enum mc_pair pair_line(struct mc_connection *connection, const struct mc_
             return mc_pair_doubt(pairing, "a value is longer than announced", reply->line);
         tail = slice_of(bytes.data + reply->line_len, (size_t)reply->value_len + 2);
     }
+    /* A value that did not end where it had to: nothing has changed, nobody is to be told. */
+    if (reply->code == MC_META_CLIENT_ERROR)
+        STAILQ_FIRST(&connection->ops)->flags &= ~(uint32_t)MC_OP_TELL;
     input_consume(&connection->input, len);
     answer(mc_pair_take(connection), reply, tail);
     return MC_PAIR_ON;

@@ -5,6 +5,7 @@ EXTRA_DIST += \
     tests/conformance/cases.py \
     tests/conformance/compare.py \
     tests/conformance/meta_cases.py \
+    tests/conformance/meta_epoch_cases.py \
     tests/conformance/speakers.py \
     tests/conformance/test_binary_wire.py \
     tests/conformance/test_classic.py \

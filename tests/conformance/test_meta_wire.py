@@ -10,6 +10,7 @@ import re
 import compare
 import harness
 import meta_cases
+import meta_epoch_cases
 
 
 class Conformance(compare.Comparison):
@@ -46,11 +47,11 @@ class Several(Conformance):
 
 class Ends(Conformance):
     def test_g7_the_connection_is_closed_where_memcached_closes_it(self):
-        for case in meta_cases.ENDING:
-            truth, state = self.talk("memcached").ask(meta_cases.FIXTURE + case)
+        for case in self.CASES.ENDING:
+            truth, state = self.talk("memcached").ask(self.CASES.FIXTURE + case)
             self.assertEqual("closed", state, "memcached does not close after %r" % case[:60])
             for arm in ("py2", "py3"):
-                reply, state = self.talk(arm).ask(meta_cases.FIXTURE + case)
+                reply, state = self.talk(arm).ask(self.CASES.FIXTURE + case)
                 if (state, reply) != ("closed", truth):
                     self.differ("%s: %s" % (arm, harness.shorten(case, 80)), truth, reply, state)
 
@@ -61,12 +62,12 @@ class Flows(Conformance):
     def flow(self, server, steps):
         wire = self.wire_of(server)
         seen, transcript = [], []
-        wire.send(meta_cases.FIXTURE + meta_cases.MARK).until(meta_cases.MARKED)
+        wire.send(self.CASES.FIXTURE + self.CASES.MARK).until(self.CASES.MARKED)
         for step in steps:
             step = re.sub(rb"<(\d)([+-]1)?>",
                           lambda found: b"%d" % (seen[int(found.group(1))] + int(found.group(2) or 0)), step)
-            reply = wire.send(step + meta_cases.MARK).until(meta_cases.MARKED)
-            for number in meta_cases.numbers(reply):
+            reply = wire.send(step + self.CASES.MARK).until(self.CASES.MARKED)
+            for number in self.CASES.numbers(reply):
                 if number not in seen:
                     seen.append(number)
             transcript.append(reply)
@@ -74,22 +75,22 @@ class Flows(Conformance):
         return transcript
 
     def test_g7_flows_go_as_with_memcached(self):
-        for steps in meta_cases.FLOWS:
+        for steps in self.CASES.FLOWS:
             truth = self.flow("memcached", steps)
             for arm in ("py2", "py3"):
                 with self.subTest(steps=steps, arm=arm):
                     reply = self.flow(arm, steps)
-                    self.assertEqual(meta_cases.normal(b"".join(truth)), meta_cases.normal(b"".join(reply)))
+                    self.assertEqual(self.CASES.normal(b"".join(truth)), self.CASES.normal(b"".join(reply)))
 
 
 class Encodings(Conformance):
     def test_g7_a_key_comes_back_in_the_form_in_which_it_was_sent(self):
-        for case in meta_cases.encodings():
+        for case in self.CASES.encodings():
             real, state = self.talk("memcached").ask(self.whole(case))
             self.assertEqual("open", state)
             for arm in ("py2", "py3"):
                 reply, state = self.talk(arm).ask(self.whole(case))
-                truth, reply = (meta_cases.without_keys(meta_cases.normal(each)) for each in (real, reply))
+                truth, reply = (self.CASES.without_keys(self.CASES.normal(each)) for each in (real, reply))
                 if (truth, "open") != (reply, state):
                     self.differ("%s: %s" % (arm, case), truth, reply, state)
                 if os.environ.get("CROSSFADE_REFERENCE"):
@@ -99,7 +100,7 @@ class Encodings(Conformance):
                     if b"k" in words and b"q" not in words and not words[1].endswith(b"=x"):
                         coded = b" b" if b"b" in words else b""
                         answer = self.talk(arm).ask(line + b"\r\n" + (
-                            b"x\r\n" if words[0] == b"ms" else b"") + meta_cases.MARK)[0].split(b"\r\n")[0] + b" "
+                            b"x\r\n" if words[0] == b"ms" else b"") + self.CASES.MARK)[0].split(b"\r\n")[0] + b" "
                         key = base64.b64encode(base64.b64decode(words[1][:4])) if coded else words[1]
                         self.assertIn(b" k" + key + b" ", answer)
                         self.assertEqual(bool(coded), b" b " in answer, answer)
@@ -107,10 +108,10 @@ class Encodings(Conformance):
 
 class Odd(Conformance):
     def test_what_is_answered_otherwise_on_purpose(self):
-        for data, memcached, ours, why in meta_cases.ODD:
+        for data, memcached, ours, why in self.CASES.ODD:
             for server, wanted in (("memcached", memcached), ("py2", ours), ("py3", ours)):
-                reply, state = self.talk(server).ask(meta_cases.FIXTURE + data + meta_cases.MARK)
-                if state != "open" or not re.fullmatch(wanted + re.escape(meta_cases.MARKED), reply):
+                reply, state = self.talk(server).ask(self.CASES.FIXTURE + data + self.CASES.MARK)
+                if state != "open" or not re.fullmatch(wanted + re.escape(self.CASES.MARKED), reply):
                     self.failures.append("%s: %r (%s)\n  wanted %r\n  got    %r (%s)" % (
                         server, data, why, wanted, reply, state))
 
@@ -126,7 +127,7 @@ class Split(compare.Split):
 
     def test_g6_flags(self):
         for name in ("flags", "random_lines", "tokens"):
-            for number, case in enumerate(meta_cases.answering()[name]):
+            for number, case in enumerate(self.CASES.answering()[name]):
                 if number % 40 == 0:
                     self.cut(case, "py3")
 
@@ -137,7 +138,7 @@ class Split(compare.Split):
                     self.byte_by_byte(case, "py3")
 
     def test_g6_large_values_cut_near_their_ends(self):
-        for case in list(meta_cases.large_values())[::5]:
+        for case in list(self.CASES.large_values())[::5]:
             self.cut_near_its_ends(case, "py3")
 
 
@@ -157,8 +158,51 @@ class Stream(compare.Stream):
         self.compare_shuffled([case for case in self.small("long_lines") if len(case) < 1500][::4], 8)
 
     def test_g6_large_values_in_one_stream(self):
-        data, truth = self.stream(meta_cases.large_values())
+        data, truth = self.stream(self.CASES.large_values())
         self.compare("py3", data, truth, None)
+
+
+class Epoch:
+    """The same in epoch mode. Every set is a change there: which one fills, misses would decide that the cases leave
+    behind."""
+    CASES = meta_epoch_cases
+    CHANGES = compare.EPOCH
+
+
+class WholeEpoch(Epoch, Whole):
+    pass
+
+
+class SeveralEpoch(Epoch, Several):
+    CHANGES = dict(compare.EPOCH, connections_per_server=2)
+
+
+class EndsEpoch(Epoch, Ends):
+    pass
+
+
+class FlowsEpoch(Epoch, Flows):
+    pass
+
+
+class EncodingsEpoch(Epoch, Encodings):
+    pass
+
+
+class OddEpoch(Epoch, Odd):
+    pass
+
+
+class StreamEpoch(Epoch, Stream):
+    pass
+
+
+class SplitEpoch(Epoch, compare.Split):
+    def test_g6_some_cases(self):
+        for _, group in self.groups("long_lines", "large_values"):
+            for case in group[::80]:
+                if len(case) < 120:
+                    self.cut(case, "py3")
 
 
 if __name__ == "__main__":
