@@ -199,6 +199,18 @@ class Guarantees(Epoch):
             self.misses(self.a, key)
             self.has(self.b, key, after)
 
+    def test_g4_large_mutations_reach_the_other_arm(self):
+        large = b"z" * 200000
+        for n, (command, after) in enumerate(((store(b"set", b"%s", large), large),
+                                              (store(b"replace", b"%s", large), large),
+                                              (store(b"append", b"%s", large), b"7" + large))):
+            key = b"k%d" % n
+            self.fill(self.a, key, b"7")
+            self.fill(self.b, key, b"7")
+            self.b.talk(command % key, b"STORED\r\n")
+            self.misses(self.a, key)
+            self.has(self.b, key, after)
+
     def test_g4_cas_reaches_the_other_arm(self):
         self.fill(self.a, b"k", b"7")
         self.fill(self.b, b"k", b"7")
