@@ -6,5 +6,6 @@ dist_man_MANS += \
 
 dist_doc_DATA += \
     doc/performance.md \
+    doc/coherence.md \
     doc/rollout.md \
     doc/web-plane.md
