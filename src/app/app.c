@@ -4,6 +4,7 @@
 
 #include "crossfade/app/privileges.h"
 #include "crossfade/app/serving.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/rollout/audit.h"
 
 #include <errno.h>
@@ -22,6 +23,10 @@ static const struct timeval settle_interval = { .tv_sec = 3 };
 
 /* So many TLS connections at once, about 4 MB, are a burst when half of them are gone. */
 #define TLS_BURST 256u
+
+/* Where a cache section comes with a reload: in memory only. */
+#define JOURNAL_SIZE (UINT64_C(16) << 20)
+#define JOURNAL_AGE SECONDS(86400)
 
 static void begin_stop(struct app *app, uint64_t drain);
 
@@ -206,6 +211,8 @@ static void on_settle(evutil_socket_t fd, short what, void *context)
     (void)what;
     if (app->rollout != NULL)
         (void)rollout_settle(app->rollout);
+    if (!app->draining)
+        mc_journal_tick(app->journal);
     give_memory_back(app);
 }
 
@@ -308,6 +315,7 @@ static bool start_workers(struct app *app, unsigned count, char *error, size_t s
         app->workers[i].worker.ask_fd = app->ask_fd;
         app->workers[i].worker.ask_login = ask_login;
         app->workers[i].worker.login_fd = app->login_fd;
+        app->workers[i].worker.journal = app->journal;
     }
     for (unsigned i = 0; i < count; i++)
         if (!worker_thread_start(&app->workers[i])) {
@@ -413,6 +421,14 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         if (app->rollout == NULL)
             return false;
     }
+    app->journal = config->cache.present
+                       ? mc_journal_open(config->process.state_dir, config->cache.journal_size,
+                                         config->cache.journal_age)
+                       : mc_journal_open(NULL, JOURNAL_SIZE, JOURNAL_AGE);
+    if (app->journal == NULL) {
+        (void)snprintf(error, size, "out of memory for the journal of undelivered invalidations");
+        return false;
+    }
     if (!start_workers(app, workers, error, size) ||
         !serving_provide_logins(app, app->plan->config, error, size) ||
         !listeners_listen(app->listeners, error, size))
@@ -486,6 +502,7 @@ void app_destroy(struct app *app)
     }
     free(app->workers);
     serving_end_looks(app);
+    mc_journal_close(app->journal);
     resolver_destroy(app->resolver);
     if (app->control != NULL)
         control_destroy(app->control);

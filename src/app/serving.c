@@ -1,6 +1,7 @@
 #include "crossfade/app/serving.h"
 
 #include "crossfade/relay/mc_flush.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/route/families.h"
 
 #include <errno.h>
@@ -315,6 +316,8 @@ static void note_restarts(const struct config *before, const struct config *afte
         say(report, "\ncache.recent_misses stays as it is until a restart");
     if (strcmp(user_before, user_after) != 0)
         say(report, "\nprocess.user stays as it is until a restart");
+    if (before->cache.journal_size != after->cache.journal_size)
+        say(report, "\ncache.journal_size stays as it is until a restart");
 }
 
 static bool load(const struct app *app, struct config **config, struct report *report)
@@ -437,6 +440,8 @@ bool serving_reload(struct app *app, bool swap, char *text, size_t text_size)
     }
     app->plan = plan;
     app->listeners = listeners;
+    if (config->cache.present)
+        mc_journal_set_age(app->journal, config->cache.journal_age);
     log_set_level(config->process.log_level);
     log_set_json(config->process.log_json);
     listeners_set_modes(listeners);

@@ -145,9 +145,10 @@ bool serving_drain(struct app *app, const char *name, bool drain, char *text, si
             name, (unsigned long long)waiting);
     else
         (void)snprintf(text, text_size,
-                       "%s is in service again, with what it held before the drain. Deletes that "
-                       "were refused meanwhile have not reached it: unless the applications repeat "
-                       "them it serves old values; flush that memcached if in doubt",
+                       "%s is in service again, with what it held before the drain. The "
+                       "invalidations of isolated keys that were refused meanwhile are delivered "
+                       "before reads go there; deletes of shared keys are not repeated: unless the "
+                       "applications do it, those may be old values",
                        name);
     return true;
 }

@@ -14,6 +14,10 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_dialect.h \
     include/crossfade/relay/mc_flush.h \
     include/crossfade/relay/mc_look.h \
+    include/crossfade/relay/mc_fence.h \
+    include/crossfade/relay/mc_journal.h \
+    include/crossfade/relay/mc_journal_file.h \
+    include/crossfade/relay/mc_replay.h \
     include/crossfade/relay/mc_lookup.h \
     include/crossfade/relay/mc_observe.h \
     include/crossfade/relay/mc_login.h \
@@ -45,8 +49,13 @@ librelay_a_SOURCES = \
     src/relay/mc_connection.c \
     src/relay/mc_epoch.c \
     src/relay/mc_errand.c \
+    src/relay/mc_fence.c \
     src/relay/mc_flush.c \
     src/relay/mc_look.c \
+    src/relay/mc_journal.c \
+    src/relay/mc_journal_file.c \
+    src/relay/mc_journal_targets.c \
+    src/relay/mc_replay.c \
     src/relay/mc_lookup.c \
     src/relay/mc_observe.c \
     src/relay/mc_identity.c \

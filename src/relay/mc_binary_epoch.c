@@ -13,6 +13,7 @@
 #include "crossfade/relay/mc_binary.h"
 #include "crossfade/relay/mc_change.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <endian.h>
@@ -34,8 +35,9 @@ struct write {
     struct mc_op *op;
 };
 
-/* The operation takes its place. NULL: its server takes no request, and it has failed. */
-static struct mc_connection *begin(const struct write *write, bool upload)
+/* The operation takes its place. NULL: its server takes no request, and it has failed.
+ * `invalidates`: the epoch item was to be told. */
+static struct mc_connection *begin(const struct write *write, bool upload, bool invalidates)
 {
     struct mc_client *client = write->client;
     struct mc_connection *connection =
@@ -43,6 +45,8 @@ static struct mc_connection *begin(const struct write *write, bool upload)
                : mc_server_connection(write->server, &mc_binary, client->affinity);
 
     mc_client_expect(client, write->op);
+    if (connection == NULL && invalidates)
+        mc_journal_epoch(write->server, &mc_binary, client, write->request.key);
     if (connection == NULL)
         mc_binary_fail_here(write->op, write->server, write->request.key);
     return connection;
@@ -83,7 +87,7 @@ static enum mc_step store(const struct write *write, bool mutates)
     const struct mc_binary_request *request = &write->request;
     struct mc_op *op = write->op;
     bool upload = write->value.len < request->value_len;
-    struct mc_connection *connection = begin(write, upload);
+    struct mc_connection *connection = begin(write, upload, mutates);
     char stamp[STAMP_LENGTH];
 
     if (connection == NULL)
@@ -121,7 +125,7 @@ static enum mc_step discard(const struct write *write, const struct token *token
     struct mc_connection *connection;
 
     write->op->verb = MC_DELETE;
-    connection = begin(write, false);
+    connection = begin(write, false, token != NULL);
     if (connection == NULL)
         return MC_STEP_ON;
     if ((token != NULL && !invalidate(write, connection, token, kind)) ||

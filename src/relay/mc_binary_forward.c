@@ -5,6 +5,7 @@
 #include "crossfade/relay/mc_binary.h"
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_observe.h"
 
@@ -143,7 +144,8 @@ static enum mc_step answer_lookup(struct mc_client *client, const struct mc_bina
 static enum mc_step forward_get(struct mc_client *client, const struct mc_binary_request *request,
                                 const struct key_place *place, struct mc_server *server)
 {
-    struct mc_connection *connection = mc_server_connection(server, &mc_binary, client->affinity);
+    struct mc_connection *connection =
+        mc_journal_reader(server, &mc_binary, client->affinity, place);
     struct mc_op *op = mc_binary_op(client, request);
     bool has_epoch = mc_is_epoch(place);
     struct key_place epoch;
@@ -222,6 +224,7 @@ static enum mc_step forward_write(struct mc_client *client,
         op->flags |= MC_OP_TOO_LARGE;
     mc_client_expect(client, op);
     if (connection == NULL) {
+        mc_journal_unsent(client, server, place, request.verb, request.key);
         mc_binary_fail_here(op, server, request.key);
         return MC_STEP_ON;
     }

@@ -1,6 +1,7 @@
 #include "crossfade/relay/mc_change.h"
 
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <ctype.h>
@@ -121,6 +122,12 @@ static void finish(struct change *change, enum mc_changed_kind kind)
     dialect->changed(release(change), &result);
 }
 
+/* Did its client change what the others' values are made of? */
+static bool invalidates(const struct mc_change_request *request)
+{
+    return request->verb != MC_SET && request->verb != MC_ADD && request->verb != MC_TOUCH;
+}
+
 /* Whatever it was to do may be done, or not, or be done later. */
 static void fail(struct change *change, const char *why)
 {
@@ -128,6 +135,8 @@ static void fail(struct change *change, const char *why)
 
     (void)snprintf(text, sizeof(text), "%s", why);
     put_back(change);
+    if (invalidates(&change->request))
+        mc_journal_epoch(change->server, change->dialect, change->op->client, change->request.key);
     mc_op_part_failed(release(change), text);
 }
 
@@ -653,7 +662,9 @@ static void epoch_fetched(struct mc_errand *errand, const struct mc_answer *answ
     note_failure(change, answer);
     change->now = (struct epoch){ .token = { { 0, 0 } } };
     change->no_epoch = false;
-    if (answer->kind == MC_ANSWER_DONE && !mc_epoch_fetched(&errand->value, &change->now)) {
+    if (answer->kind == MC_ANSWER_DONE &&
+        (!mc_epoch_fetched(&errand->value, &change->now) ||
+         mc_journal_forgot(change->server, change->now.written))) {
         change->now = (struct epoch){ .token = { { 0, 0 } } };
         change->no_epoch = true;
     }
@@ -718,6 +729,8 @@ bool mc_change_start(struct mc_op *op, const struct key_place *place,
 
     /* What is begun goes on also where nothing new may begin. */
     if (mc_server_connection(server, op->client->dialect, op->client->affinity) == NULL) {
+        if (invalidates(request))
+            mc_journal_epoch(server, op->client->dialect, op->client, request->key);
         mc_op_fail_here(op, server);
         return true;
     }

@@ -1,6 +1,7 @@
 #include "crossfade/relay/mc_coherence.h"
 
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 
 bool mc_has_others(const struct mc_client *client, const struct key_place *place)
@@ -55,6 +56,7 @@ static bool add_companion(const struct keyspace *keyspace, unsigned arm,
     if (companion == NULL)
         return false;
     companion->primary = primary;
+    companion->flags |= MC_OP_INVALIDATES;
     primary->pending++;
     if (!connection->dialect->compose_delete(connection, companion, &place, key)) {
         primary->pending--;
@@ -80,13 +82,12 @@ static bool add_companions(const struct keyspace *keyspace, unsigned arm,
 }
 
 /* The arm that asked, in that plan; -1: it has gone since. */
-static int arm_of(const struct mc_op *op, const struct plan *plan)
+static int arm_of(const struct worker *worker, const struct mc_arm_cell *cell,
+                  const struct plan *plan)
 {
-    const struct worker *worker = op->plane->worker;
 
     for (size_t i = 0; i < plan->config->arm_count; i++)
-        if (cells_get(worker->telemetry->mc_arms, plan->arms[i].cache_cell, worker->index) ==
-            op->cell)
+        if (cells_get(worker->telemetry->mc_arms, plan->arms[i].cache_cell, worker->index) == cell)
             return (int)i;
     return -1;
 }
@@ -99,10 +100,45 @@ static bool tell_all(struct mc_connection *connection, struct mc_op *op, struct 
 {
     const struct mc_view *view = op->plane->view != NULL ? op->plane->view : op->client->view;
     const struct plan *plan = view->pin->snapshot->plan;
-    int arm = arm_of(op, plan);
+    int arm = arm_of(op->plane->worker, op->cell, plan);
 
     return (arm >= 0 || add_companion(plan->keyspace, 0, connection, op, key)) &&
            add_companions(plan->keyspace, arm >= 0 ? (unsigned)arm : 0, connection, op, key);
+}
+
+/* What add_companion would have told. */
+static void owe(struct mc_server *server, const struct mc_dialect *dialect,
+                const struct keyspace *keyspace, unsigned arm, struct slice key)
+{
+    struct key_place place;
+    char wire[KEY_MAX];
+
+    if (keyspace_place(keyspace, arm, key, &place) != KEY_OK)
+        return;
+    keyspace_compose(&place, key, wire);
+    mc_journal_undelivered(server, dialect, slice_of(wire, place.wire_len));
+}
+
+void mc_journal_others(struct mc_server *server, const struct mc_dialect *dialect,
+                       const struct mc_arm_cell *cell, const struct mc_view *view, struct slice key)
+{
+    const struct mc_plane *plane = server->plane;
+    const struct plan *plan;
+    const unsigned *others;
+    size_t count;
+    int arm;
+
+    if (plane->view != NULL)
+        view = plane->view;
+    if (view == NULL)
+        return;
+    plan = view->pin->snapshot->plan;
+    arm = arm_of(plane->worker, cell, plan);
+    count = keyspace_others(plan->keyspace, arm >= 0 ? (unsigned)arm : 0, &others);
+    if (arm < 0)
+        owe(server, dialect, plan->keyspace, 0, key);
+    for (size_t i = 0; i < count; i++)
+        owe(server, dialect, plan->keyspace, others[i], key);
 }
 
 void mc_invalidate_others(struct mc_client *client, struct mc_connection *connection,
@@ -111,12 +147,15 @@ void mc_invalidate_others(struct mc_client *client, struct mc_connection *connec
 {
     if (!mc_is_mutation(client, place, verb, key))
         return;
+    op->flags |= MC_OP_INVALIDATES;
     if (connection->dedicated)
         op->flags |= MC_OP_TELL;
     else if (client->view == client->plane->view ? !add_companions(mc_client_plan(client)->keyspace,
                                                                    client->arm, connection, op, key)
-                                                 : !tell_all(connection, op, key))
+                                                 : !tell_all(connection, op, key)) {
+        mc_journal_others(connection->server, connection->dialect, op->cell, client->view, key);
         mc_connection_fail(connection, "the other versions could not be told", false);
+    }
 }
 
 /* Its client may be gone; the others have to be told all the same. */
@@ -137,8 +176,10 @@ static bool tell(struct mc_connection *connection, struct mc_op *op)
 void mc_tell_others(struct mc_connection *connection, struct mc_op *op)
 {
     op->flags &= (uint32_t) ~(unsigned)MC_OP_TELL;
-    if ((op->client == NULL && op->plane->view == NULL) || !tell(connection, op))
-        mc_op_untold(op, "no connection to its memcached server");
+    if ((op->client != NULL || op->plane->view != NULL) && tell(connection, op))
+        return;
+    mc_journal_untold(connection->server, connection->dialect, op);
+    mc_op_untold(op, "no connection to its memcached server");
 }
 
 bool mc_is_guarded(struct mc_client *client, const struct key_place *place, enum mc_verb verb,

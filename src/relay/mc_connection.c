@@ -2,6 +2,7 @@
  * A connection to a memcached server: opened, greeted, written once a turn, read, and closed. What
  * is thought of the server as a whole is in mc_server.c.
  */
+#include "crossfade/relay/mc_fence.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
 
@@ -99,6 +100,7 @@ void mc_connection_fail(struct mc_connection *connection, const char *reason, bo
     struct mc_op *op;
     char text[200];
 
+    mc_fence_begin(connection);
     STAILQ_CONCAT(&ops, &connection->ops);
     disconnect(connection);
     if (with_back_off)
@@ -210,6 +212,8 @@ void mc_connection_enqueue(struct mc_connection *connection, struct mc_op *op)
     struct mc_server *server = connection->server;
 
     STAILQ_INSERT_TAIL(&connection->ops, op, in_connection);
+    op->server = server;
+    op->dialect = (uint8_t)connection->dialect->index;
     if (connection->unsent == NULL)
         connection->unsent = op;
     counter_add(&server->cell->requests, 1);

@@ -2,6 +2,7 @@
 
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_errand.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <stdio.h>
@@ -87,7 +88,7 @@ void mc_epoch_seen(struct mc_op *op, struct slice value)
 {
     struct epoch epoch;
 
-    if (!epoch_read(value, &epoch)) {
+    if (!epoch_read(value, &epoch) || mc_journal_forgot(op->server, epoch.written)) {
         op->flags |= MC_OP_NO_EPOCH;
         return;
     }
@@ -147,7 +148,8 @@ static void fetched(struct mc_errand *errand, const struct mc_answer *answer)
     struct part *part = part_of(errand);
     struct epoch epoch;
 
-    if (answer->kind == MC_ANSWER_DONE && mc_epoch_fetched(&errand->value, &epoch))
+    if (answer->kind == MC_ANSWER_DONE && mc_epoch_fetched(&errand->value, &epoch) &&
+        !mc_journal_forgot(part->connection->server, epoch.written))
         part->op->token = epoch.token;
     read_over(part);
 }
@@ -256,6 +258,7 @@ static void told(struct mc_errand *errand, const struct mc_answer *answer)
     char reason[200];
 
     if (!done) {
+        mc_journal_undelivered(part->connection->server, part->connection->dialect, errand->wire);
         (void)snprintf(reason, sizeof(reason), "%.*s", (int)answer->text.len, answer->text.data);
         mc_op_untold(op, reason);
     }
@@ -328,6 +331,7 @@ void mc_epoch_invalidate(struct mc_connection *connection, struct mc_op *op, str
     counter_add(kind == EPOCH_DELETED ? &op->cell->told_deletes : &op->cell->told_mutations, 1);
     if (tell_epoch(connection, op, key, token, kind) && tell_bystanders(connection, op, key))
         return;
+    mc_journal_epoch(connection->server, connection->dialect, op->client, key);
     mc_op_untold(op, "out of memory");
     mc_connection_fail(connection, "the other versions could not be told", false);
 }

@@ -10,6 +10,7 @@
 #include "crossfade/proto/mc_meta_reply.h"
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_observe.h"
@@ -190,8 +191,10 @@ static enum mc_step forward(struct mc_client *client, struct mc_meta_command *co
 {
     struct mc_server *server =
         client->view->servers[placement_server(mc_client_plan(client)->placement, command->key)];
+    bool get = command->request->verb == MC_META_GET;
     struct mc_connection *connection =
         upload ? mc_server_upload(server, client)
+        : get  ? mc_journal_reader(server, &mc_text, client->affinity, &command->place)
                : mc_server_connection(server, &mc_text, client->affinity);
     char line[MC_META_LINE_MAX];
     struct mc_op *op;
@@ -220,6 +223,9 @@ static enum mc_step forward(struct mc_client *client, struct mc_meta_command *co
     if (op == NULL)
         return MC_STEP_CLOSE;
     if (connection == NULL) {
+        if (!get && command->request->verb != MC_META_DEBUG)
+            mc_journal_unsent(client, server, &command->place, effect_of(client, command),
+                              command->key);
         mc_op_fail_here(op, server);
         return client->closed ? MC_STEP_CLOSE : MC_STEP_ON;
     }

@@ -12,6 +12,7 @@
 #include "crossfade/relay/mc_change.h"
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pools.h"
 
@@ -138,6 +139,7 @@ static enum mc_step forward_delete(struct mc_client *client, struct mc_meta_comm
     if (op == NULL)
         return MC_STEP_CLOSE;
     if (connection == NULL) {
+        mc_journal_epoch(server, &mc_text, client, command->key);
         mc_op_fail_here(op, server);
         return step_of(client);
     }
@@ -294,6 +296,8 @@ enum mc_step mc_meta_forward_epoch(struct mc_client *client, struct mc_meta_comm
         op = mc_meta_expect(client, command, verb);
         if (op == NULL)
             return MC_STEP_CLOSE;
+        mc_journal_unsent(client, server, &command->place, mc_meta_classic_verb(command),
+                          command->key);
         mc_op_fail_here(op, server);
         return step_of(client);
     }

@@ -46,6 +46,14 @@ enum mc_meta_state mc_meta_ask(struct mc_client *client, struct mc_connection *c
     return MC_META_ASKED;
 }
 
+enum mc_meta_state mc_meta_find_out(struct mc_connection *connection)
+{
+    if (connection->meta == MC_META_UNKNOWN &&
+        worker_now(connection->server->plane->worker) >= connection->server->no_meta_until)
+        (void)ask(connection);
+    return connection->meta;
+}
+
 enum mc_pair mc_meta_pair_probe(struct mc_connection *connection, struct mc_pairing *pairing)
 {
     struct mc_meta_reply reply;

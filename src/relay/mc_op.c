@@ -2,6 +2,7 @@
 
 #include "crossfade/relay/mc_epoch.h"
 #include "crossfade/relay/mc_errand.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_
         return NULL;
     op->plane = plane;
     op->client = NULL;
+    op->server = NULL;
     op->primary = NULL;
     op->cell = cell;
     op->wire = NULL;
@@ -30,6 +32,7 @@ struct mc_op *mc_op_create(struct mc_plane *plane, enum mc_verb verb, struct mc_
     op->opcode = 0;
     op->loud = 0;
     op->opaque = 0;
+    op->dialect = 0;
     op->epoch_len = 0;
     op->token = (struct token){ { 0, 0 } };
     op->keep = 0;
@@ -190,6 +193,8 @@ void mc_op_part_failed(struct mc_op *op, const char *reason)
 {
     struct mc_op *primary = op->primary;
 
+    if (op->flags & (MC_OP_INVALIDATES | MC_OP_TELL))
+        mc_journal_op(op); /* before anybody hears of it */
     if (op->flags & MC_OP_PROBE) {
         mc_op_free(op);
         return;

@@ -343,8 +343,12 @@ void mc_plane_destroy(struct mc_plane *plane)
         STAILQ_REMOVE_HEAD(&plane->flushing, in_connection);
         mc_op_free(op);
     }
+    /* What becomes of operations under way is decided by the view. */
+    LIST_FOREACH (server, &plane->servers, link)
+        mc_server_close(server);
     if (plane->view != NULL)
         mc_view_unref(plane, plane->view);
+    plane->view = NULL;
     while ((server = LIST_FIRST(&plane->servers)) != NULL)
         mc_server_destroy(server);
     worker_end_turn(plane->worker); /* the graves give their memory back to the slabs */

@@ -1,7 +1,10 @@
 #include "crossfade/relay/mc_server.h"
 
 #include "crossfade/base/hash.h"
+#include "crossfade/relay/mc_fence.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_replay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +44,10 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
     server->name = strdup(backend->config->endpoint.text);
     server->host = host != NULL ? strdup(host) : NULL;
     server->connections = calloc(server->connection_count, sizeof(*server->connections));
-    if (server->name == NULL || server->connections == NULL ||
+    server->owed = plane->worker->journal == NULL ? &plane->unowed
+                   : server->name != NULL ? mc_journal_owed(plane->worker->journal, server->name)
+                                          : NULL;
+    if (server->name == NULL || server->connections == NULL || server->owed == NULL ||
         (host != NULL && server->host == NULL)) {
         free(server->name);
         free(server->host);
@@ -54,6 +60,7 @@ struct mc_server *mc_server_create(struct mc_plane *plane, const struct plan_bac
     for (unsigned i = 0; i < server->connection_count; i++)
         mc_connection_init(&server->connections[i], server, dialects[i / server->per_dialect]);
     LIST_INIT(&server->uploads);
+    LIST_INIT(&server->fences);
     TAILQ_INIT(&server->upload_line);
     LIST_INSERT_HEAD(&plane->servers, server, link);
     server->used[mc_text.index] = true;
@@ -222,15 +229,22 @@ void mc_server_failed(const struct mc_connection *connection, const char *reason
                    server->name, reason);
 }
 
-void mc_server_destroy(struct mc_server *server)
+void mc_server_close(struct mc_server *server)
 {
     struct mc_connection *upload;
-    struct mc_client *client;
 
     for (unsigned i = 0; i < server->connection_count; i++)
         mc_connection_fail(&server->connections[i], "no longer configured", false);
     while ((upload = LIST_FIRST(&server->uploads)) != NULL)
         mc_connection_fail(upload, "no longer configured", false);
+}
+
+void mc_server_destroy(struct mc_server *server)
+{
+    struct mc_client *client;
+
+    mc_server_close(server);
+    mc_fence_end_all(server);
     while ((client = TAILQ_FIRST(&server->upload_line)) != NULL) {
         mc_upload_leave_line(client);
         mc_client_wake(client);
@@ -394,4 +408,9 @@ void mc_server_tick(struct mc_server *server, uint64_t now)
     for (unsigned i = 0; i < MC_DIALECTS && server->refs > 0 && !server->drained; i++)
         if (server->trust[i].failures > 0 && now >= server->trust[i].retry_at)
             try_again(server, dialects[i]);
+    mc_fence_tick(server, now);
+    mc_replay_tick(server, now);
+    /* What all workers share is shown by one. */
+    if (server->plane->worker->index == 0)
+        mc_journal_show(server->owed, server->cell);
 }

@@ -10,6 +10,7 @@
  */
 #include "crossfade/relay/mc_change.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
 
@@ -26,8 +27,9 @@ struct write {
     struct mc_op *op;
 };
 
-/* The operation takes its place. NULL: its server takes no request, and it has failed. */
-static struct mc_connection *begin(const struct write *write, bool upload)
+/* The operation takes its place. NULL: its server takes no request, and it has failed.
+ * `invalidates`: the epoch item was to be told. */
+static struct mc_connection *begin(const struct write *write, bool upload, bool invalidates)
 {
     struct mc_client *client = write->client;
     struct mc_op *op = write->op;
@@ -39,6 +41,8 @@ static struct mc_connection *begin(const struct write *write, bool upload)
         op->flags |= MC_OP_SILENT;
     mc_client_expect(client, op);
     if (connection == NULL) {
+        if (invalidates)
+            mc_journal_epoch(write->server, &mc_text, client, write->request->keys);
         /* A miss that goes back needs the key. */
         if ((op->flags & MC_OP_FILL) && !mc_text_keep_wire(op, write->place, write->request->keys))
             op->flags &= ~(uint32_t)MC_OP_FILL;
@@ -68,7 +72,7 @@ static enum mc_forward_verdict store(const struct write *write, bool mutates)
     struct mc_request request = *write->request;
     struct mc_op *op = write->op;
     bool upload = write->value.len == 0;
-    struct mc_connection *connection = begin(write, upload);
+    struct mc_connection *connection = begin(write, upload, mutates);
     char tail[MC_STORAGE_TAIL_MAX + STAMP_LENGTH];
     size_t len;
 
@@ -106,7 +110,7 @@ static enum mc_forward_verdict discard(const struct write *write, const struct t
     struct mc_connection *connection;
 
     op->verb = MC_DELETE;
-    connection = begin(write, false);
+    connection = begin(write, false, token != NULL);
     if (connection == NULL)
         return MC_FORWARD_OK;
     if ((token != NULL && !invalidate(write, connection, token, kind)) ||

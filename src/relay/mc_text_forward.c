@@ -4,6 +4,7 @@
  */
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_pools.h"
@@ -220,6 +221,7 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
         op->flags |= MC_OP_SILENT;
     mc_client_expect(client, op);
     if (connection == NULL) {
+        mc_journal_unsent(client, server, &place, request.verb, request.keys);
         mc_op_fail_here(op, server);
         return MC_FORWARD_OK;
     }

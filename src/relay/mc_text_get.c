@@ -8,6 +8,7 @@
  */
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_lookup.h"
 #include "crossfade/relay/mc_observe.h"
 #include "crossfade/relay/mc_text.h"
@@ -31,7 +32,7 @@ static bool forward_key(struct mc_client *client, const struct mc_request *reque
 {
     struct mc_server *server =
         client->view->servers[placement_server(mc_client_plan(client)->placement, key)];
-    struct mc_connection *connection = mc_server_connection(server, &mc_text, client->affinity);
+    struct mc_connection *connection = mc_journal_reader(server, &mc_text, client->affinity, place);
     struct mc_op *op = mc_client_op(client, request->verb);
     bool has_epoch = mc_is_epoch(place);
     struct key_place epoch;

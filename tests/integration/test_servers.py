@@ -64,8 +64,12 @@ class Drain(harness.Test):
         self.slow.script = lambda *unused: None
         said = daemon.ctl("enable", "server", self.slow.address)
         self.assertIn("old values", said)
+        # It is told of what was refused before a read goes there.
+        harness.eventually(lambda: self.row(daemon)["journal_replayed"] > 0 and
+                           self.row(daemon)["journal_pending"] == 0, "the replay")
+        wire.talk(b"get %s\r\n" % key, b"END\r\n")
+        wire.talk(b"set %s 0 0 1\r\nx\r\n" % key, b"STORED\r\n")
         wire.talk(b"get %s\r\n" % key, b"VALUE %s 0 1\r\nx\r\nEND\r\n" % key)
-        wire.talk(b"delete %s\r\n" % key, b"DELETED\r\n")
         self.assertEqual("up", self.row(daemon)["state"])
 
     def test_a_drained_server_may_be_dead_and_counts_as_drained(self):

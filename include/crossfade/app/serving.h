@@ -32,6 +32,7 @@ struct app {
     struct listeners *listeners;
     struct rollout *rollout; /* NULL: no rollout section */
     struct generations *generations;
+    struct mc_journal *journal;
     struct resolver *resolver;
     int ask_fd; /* workers write to it when they have a wish, the resolver when it has an answer */
     struct event *asked;

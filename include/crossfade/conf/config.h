@@ -150,6 +150,8 @@ struct config_cache {
     uint64_t fill_window;
     enum config_flush flush_all;
     unsigned recent_misses;
+    uint64_t journal_size; /* bytes */
+    uint64_t journal_age;
     unsigned observe; /* commands a second of each worker that are looked at; 0: none */
     enum config_profile client_profile;
     struct config_rule *rules; /* in order: the first match wins */

@@ -162,6 +162,8 @@ void mc_meta_changed(struct mc_op *op, const struct mc_changed *result);
 
 /* relay/mc_meta_probe.c: MC_META_ASKED: the client waits for the answer. */
 enum mc_meta_state mc_meta_ask(struct mc_client *client, struct mc_connection *connection);
+/* The same where no client waits. */
+enum mc_meta_state mc_meta_find_out(struct mc_connection *connection);
 enum mc_pair mc_meta_pair_probe(struct mc_connection *connection, struct mc_pairing *pairing);
 
 #endif

@@ -39,27 +39,28 @@ struct mc_plane;
 struct mc_server;
 
 enum mc_op_flag {
-    MC_OP_LAST = 1,         /* of a get: END goes out behind it */
-    MC_OP_BATCH_END = 2,    /* the server sends END behind it */
-    MC_OP_DONE = 4,         /* nothing more will come */
-    MC_OP_FAILED = 8,       /* because of a server */
-    MC_OP_TRACK = 16,       /* a miss of it is to be remembered */
-    MC_OP_STARTED = 32,     /* bytes of its reply have gone to the client's output */
-    MC_OP_TOO_LARGE = 64,   /* the delete that goes with a set that is too large */
-    MC_OP_LOCAL = 128,      /* answered here: its reply is complete, no END or counters */
-    MC_OP_PROBE = 256,      /* our own `version` */
-    MC_OP_SILENT = 1024,    /* noreply: the client has asked for none */
-    MC_OP_WHOLE = 512,      /* its value goes out when all of it is here */
-    MC_OP_COUNTED = 4096,   /* among the commands that wait for its server */
-    MC_OP_TELL = 8192,      /* when it is answered, the other namespaces are told */
-    MC_OP_QUIET = 2048,     /* binary: its client hears only what it could not expect */
-    MC_OP_EPOCH = 16384,    /* a read of epoch mode: the epoch item comes before the value */
-    MC_OP_SEEN = 32768,     /* the epoch item was there, its token is in `token` */
-    MC_OP_NO_EPOCH = 65536, /* what was there in its place is none */
-    MC_OP_PAST = 131072,    /* the epoch item's reply is over; the value's is the next */
-    MC_OP_SKIP = 262144,    /* what streams now is not passed on: it does not count */
-    MC_OP_FILL = 524288,    /* a set that has taken a miss: it goes back if the set fails */
-    MC_OP_DROP = 1048576,   /* the delete of a set that is not kept: answered as stored */
+    MC_OP_LAST = 1,              /* of a get: END goes out behind it */
+    MC_OP_BATCH_END = 2,         /* the server sends END behind it */
+    MC_OP_DONE = 4,              /* nothing more will come */
+    MC_OP_FAILED = 8,            /* because of a server */
+    MC_OP_TRACK = 16,            /* a miss of it is to be remembered */
+    MC_OP_STARTED = 32,          /* bytes of its reply have gone to the client's output */
+    MC_OP_TOO_LARGE = 64,        /* the delete that goes with a set that is too large */
+    MC_OP_LOCAL = 128,           /* answered here: its reply is complete, no END or counters */
+    MC_OP_PROBE = 256,           /* our own `version` */
+    MC_OP_SILENT = 1024,         /* noreply: the client has asked for none */
+    MC_OP_WHOLE = 512,           /* its value goes out when all of it is here */
+    MC_OP_COUNTED = 4096,        /* among the commands that wait for its server */
+    MC_OP_TELL = 8192,           /* when it is answered, the other namespaces are told */
+    MC_OP_QUIET = 2048,          /* binary: its client hears only what it could not expect */
+    MC_OP_EPOCH = 16384,         /* a read of epoch mode: the epoch item comes before the value */
+    MC_OP_SEEN = 32768,          /* the epoch item was there, its token is in `token` */
+    MC_OP_NO_EPOCH = 65536,      /* what was there in its place is none */
+    MC_OP_PAST = 131072,         /* the epoch item's reply is over; the value's is the next */
+    MC_OP_SKIP = 262144,         /* what streams now is not passed on: it does not count */
+    MC_OP_FILL = 524288,         /* a set that has taken a miss: it goes back if the set fails */
+    MC_OP_DROP = 1048576,        /* the delete of a set that is not kept: answered as stored */
+    MC_OP_INVALIDATES = 2097152, /* its item may be stale unless it is done (relay/mc_journal.h) */
 };
 
 struct mc_op {
@@ -67,6 +68,7 @@ struct mc_op {
     TAILQ_ENTRY(mc_op) in_client;
     struct mc_plane *plane;
     struct mc_client *client; /* who asked; NULL: a client that is gone, or nobody */
+    struct mc_server *server; /* whose connection has it, or had; NULL: none has */
     struct mc_op *primary;    /* of a companion */
     struct mc_arm_cell *cell; /* counters of the arm that asked; NULL for a probe */
     const char *wire;         /* the key as the server has it, inside wire_chunk */
@@ -82,6 +84,7 @@ struct mc_op {
     uint8_t opcode;     /* binary: the client's own, for its reply */
     uint8_t loud;       /* binary: the server's */
     uint32_t opaque;    /* binary: the client's own */
+    uint8_t dialect;    /* of that connection */
     uint8_t epoch_len;  /* epoch mode: of the epoch item's wire key; its dialect knows where */
     struct token token; /* epoch mode: see MC_OP_SEEN; of a fill or mutation its own */
     uint64_t keep;      /* epoch mode: the epoch item's, with MC_OP_SEEN */

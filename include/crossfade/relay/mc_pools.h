@@ -8,6 +8,7 @@
 #include "crossfade/base/slab.h"
 #include "crossfade/relay/greeting.h"
 #include "crossfade/relay/mc_client.h"
+#include "crossfade/relay/mc_journal.h"
 
 struct families;
 
@@ -35,6 +36,7 @@ struct mc_plane {
     uint64_t misses_lost;           /* of all workers, that were told in the log (worker 0)... */
     uint64_t misses_again;          /* ...and when the next may be */
     LIST_HEAD(, mc_server) servers; /* named by a view, or still owing replies */
+    struct mc_owed unowed;          /* to servers, where there is no journal: nothing */
     struct mc_view *view;           /* of the current plan; NULL: it has no cache plane */
     uint64_t command;               /* one more with each that is taken from a client */
     unsigned crowded;               /* servers that take no more commands (cache.max_waiting) */

@@ -57,6 +57,9 @@ enum mc_connection_state {
 /* Whether the server at the other end speaks meta (relay/mc_meta.h). */
 enum mc_meta_state { MC_META_UNKNOWN, MC_META_ASKED, MC_META_SPOKEN, MC_META_NOT_SPOKEN };
 
+struct mc_fence;
+struct mc_owed;
+struct mc_replay;
 struct mc_server;
 
 struct mc_connection {
@@ -140,7 +143,11 @@ struct mc_server {
     unsigned untried;           /* others that have not failed since one could be reached */
     bool drained;               /* by the operator: it gets no request */
     struct mc_server_cell *cell;
-    unsigned refs; /* views that name it */
+    struct mc_owed *owed;         /* what it was not told (relay/mc_journal.h) */
+    struct mc_replay *replay;     /* this worker is telling it; NULL: it is not */
+    uint64_t replay_at;           /* not before */
+    LIST_HEAD(, mc_fence) fences; /* relay/mc_fence.h */
+    unsigned refs;                /* views that name it */
     LIST_ENTRY(mc_server) link;
     uint64_t connect_timeout;
     uint64_t request_timeout;
@@ -173,7 +180,9 @@ bool mc_server_is(const struct mc_server *server, const struct plan_backend *bac
 /* What a new plan says of it: timeouts, addresses, whether it is drained. */
 void mc_server_configure(struct mc_server *server, const struct plan_backend *backend,
                          const struct config_cache *config);
-/* Closes what is open; operations under way fail. */
+/* Operations under way fail. */
+void mc_server_close(struct mc_server *server);
+/* The same, and frees it. */
 void mc_server_destroy(struct mc_server *server);
 /* Nothing waits for it. */
 bool mc_server_idle(const struct mc_server *server);

@@ -85,6 +85,16 @@ struct mc_server_cell {
     counter closed_by_server;
     counter bytes_read;
     counter bytes_written;
+    /* What the process owes it (relay/mc_journal.h), set by worker 0: */
+    counter journal_pending; /* gauge: entries */
+    counter journal_oldest;  /* gauge: the age of the oldest, seconds */
+    counter journal_floor;   /* gauge: seconds since 1970, or 0 */
+    counter journal_entries;
+    counter journal_replayed;
+    counter journal_failures;
+    counter journal_dropped;
+    counter journal_overflows;
+    counter fences; /* gauge */
     struct reach reach;
 };
 extern const struct metric mc_server_metrics[];

@@ -23,6 +23,7 @@
 #include <sys/queue.h>
 
 struct loop;
+struct mc_journal;
 struct mc_flush_queue;
 struct mc_login_queue;
 struct mc_look;
@@ -50,6 +51,7 @@ struct worker {
     struct worker_cell *cell;
     struct snapshot_pin *current;
     struct token_source tokens;
+    struct mc_journal *journal;               /* NULL: none, nothing undelivered is remembered */
     struct mc_flush_queue *flushes;           /* wishes for the main thread, and its verdicts */
     struct mc_look *_Atomic looks;            /* wishes of the main thread (relay/mc_look.h) */
     void (*ask_main)(struct worker *worker);  /* wakes it; set by the owner of the thread */

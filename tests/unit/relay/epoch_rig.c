@@ -373,6 +373,7 @@ struct mc_op *epoch_rig_op(struct epoch_rig *rig, enum mc_verb verb, uint32_t fl
     op->wire_chunk = chunk_create(&rig->worker.buffers, KEY_MAX);
     keyspace_compose(&place, epoch_rig_key, op->wire_chunk->data);
     op->wire = op->wire_chunk->data;
+    op->server = rig->server;
     op->wire_len = (uint8_t)place.wire_len;
     op->prefix_len = (uint8_t)place.prefix.len;
     op->flags = flags;
