@@ -144,23 +144,38 @@ static json_t *invalidated(const struct plan *plan, unsigned arm, const struct k
 /* Which items a row of the reply is about; taken out of it again before it is shown. */
 #define ITEM "item"
 #define EPOCH_ITEM "epoch item"
+#define UNPREFIXED_ITEM "unprefixed item"
 
-/* The row's value is to be looked at, and the epoch item that it goes by, which is one for all. */
+/* The row's value is to be looked at; with epochs also the epoch item that it goes by, and the
+ * unprefixed entry of hosts that do not run Crossfade. Those are one for all rows. */
 static void look_for_it(const struct plan *plan, const struct key_place *place, struct slice key,
                         struct mc_look *look, json_t *row)
 {
+    struct key_place other;
+
     if (look == NULL)
         return;
     if (place->coherence == COHERENCE_EPOCH) {
-        if (look->count == 0) {
-            struct key_place epoch;
-            keyspace_epoch(plan->keyspace, key, &epoch);
-            (void)mc_look_add(look, &epoch, key);
+        bool bystander = keyspace_bystander(plan->keyspace, key, &other);
+        if (look->count == 0 && bystander)
+            (void)mc_look_add(look, &other, key);
+        if (look->count == (bystander ? 1 : 0)) {
+            keyspace_epoch(plan->keyspace, key, &other);
+            (void)mc_look_add(look, &other, key);
         }
-        set_integer(row, EPOCH_ITEM, 0);
+        if (bystander)
+            set_integer(row, UNPREFIXED_ITEM, 0);
+        set_integer(row, EPOCH_ITEM, bystander ? 1 : 0);
     }
     set_integer(row, ITEM, (json_int_t)look->count);
     (void)mc_look_add(look, place, key);
+}
+
+static const char *presence(const struct mc_look_item *item)
+{
+    return item->result == MC_LOOK_UNKNOWN ? "unknown"
+           : item->result == MC_LOOK_FOUND ? "there"
+                                           : "none";
 }
 
 static const char *written_by(uint32_t flags)
@@ -248,27 +263,40 @@ static void tell_value(json_t *row, const struct mc_look_item *item, bool stampe
     tell_expiry(row, item, stamped && item->length >= STAMP_LENGTH ? &expiry : NULL);
 }
 
+static const struct mc_look_item *item_of(const struct mc_look *look, const json_t *row,
+                                          const char *name)
+{
+    const json_t *index = json_object_get(row, name);
+    return index != NULL ? &look->items[json_integer_value(index)] : NULL;
+}
+
+static void tell_what_was_found(json_t *row, const struct mc_look *look)
+{
+    const struct mc_look_item *epoch_item = item_of(look, row, EPOCH_ITEM);
+    const struct mc_look_item *unprefixed = item_of(look, row, UNPREFIXED_ITEM);
+    struct epoch epoch;
+    bool good = epoch_item != NULL && tell_epoch(row, epoch_item, &epoch);
+
+    tell_value(row, item_of(look, row, ITEM), epoch_item != NULL, good ? &epoch : NULL);
+    if (unprefixed != NULL)
+        (void)json_object_set_new(row, "unprefixed", json_string(presence(unprefixed)));
+}
+
 static void tell_row(json_t *row, const struct mc_look *look)
 {
-    const json_t *index = json_object_get(row, ITEM);
-    bool stamped = json_object_get(row, EPOCH_ITEM) != NULL;
-    struct epoch epoch;
-    bool good = false;
-
-    if (index == NULL) /* it has no place on a server */
+    if (json_object_get(row, ITEM) == NULL) /* it has no place on a server */
         return;
-    if (look == NULL) {
+    if (look != NULL) {
+        tell_what_was_found(row, look);
+    } else {
         (void)json_object_set_new(row, "value", json_string("unknown"));
         (void)json_object_set_new(row, "value_unknown_because",
                                   json_string("the server was not asked, or has not answered in "
                                               "time"));
-    } else {
-        if (stamped)
-            good = tell_epoch(row, &look->items[0], &epoch);
-        tell_value(row, &look->items[json_integer_value(index)], stamped, good ? &epoch : NULL);
     }
     (void)json_object_del(row, ITEM);
     (void)json_object_del(row, EPOCH_ITEM);
+    (void)json_object_del(row, UNPREFIXED_ITEM);
 }
 
 #define COLUMNS_BEFORE                                                                             \

@@ -68,6 +68,14 @@ class Explain(control_talk.Test):
         self.assertEqual("not of crossfade's form", self.rows("k")["py2"]["epoch"])
         self.assertEqual("stale", self.values("k")["py3"])
 
+    def test_of_the_entry_that_hosts_without_crossfade_have(self):
+        self.begin()
+        self.assertEqual({"none"}, {row["unprefixed"] for row in self.rows("k").values()})
+        self.server.wire().talk(b"set k 0 0 1\r\nx\r\n", b"STORED\r\n")
+        self.assertEqual({"there"}, {row["unprefixed"] for row in self.rows("k").values()})
+        self.assertEqual({"py2": "none", "py3": "none"}, self.values("k"))
+        self.assertNotIn("unprefixed", self.rows("fan:k")["py2"])
+
     def test_what_it_says_is_what_a_client_gets(self):
         daemon = self.begin()
         for n in range(40):
@@ -176,6 +184,21 @@ class Explain(control_talk.Test):
         daemon.child.terminate()
         daemon.wait(0)
         self.server.thaw()
+
+    def test_many_in_a_line_and_many_lines_are_answered_in_order(self):
+        self.begin()
+        talk = self.talk()
+        talk.send(b"".join(b"; ".join(b"explain k%d --json" % (n + i) for i in range(20)) + b"\n"
+                           for n in range(0, 400, 20)))
+        for n in range(400):
+            row = talk.reply().json[1]
+            self.assertTrue(row["key_on_server"].endswith(":k%d" % n), (n, row))
+            self.assertEqual("none", row["value"])
+        # Bytes at any place of the line that waits are what they would be without waiting.
+        talk.send(b"explain k --json; version \x01; version\n")
+        self.assertTrue(talk.reply().ok)
+        self.assertFalse(talk.reply().ok)
+        talk.ok("version")
 
     def test_half_closed_peers_are_answered(self):
         self.begin()

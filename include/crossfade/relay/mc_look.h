@@ -19,7 +19,7 @@
 
 struct worker;
 
-#define MC_LOOK_ITEMS (CONFIG_ARMS_MAX + 1u) /* each arm's, and the epoch item */
+#define MC_LOOK_ITEMS (CONFIG_ARMS_MAX + 2u) /* each arm's, the epoch item, the unprefixed one */
 
 enum mc_look_result {
     MC_LOOK_FOUND,
