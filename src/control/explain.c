@@ -2,6 +2,7 @@
 #include "crossfade/base/clock.h"
 #include "crossfade/conf/values.h"
 #include "crossfade/control/commands.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_look.h"
 
 #include <stdio.h>
@@ -282,12 +283,23 @@ static void tell_what_was_found(json_t *row, const struct mc_look *look)
         (void)json_object_set_new(row, "unprefixed", json_string(presence(unprefixed)));
 }
 
+/* As mc_owed_closed() has it. */
+static bool held_back(const json_t *row, uint64_t gate)
+{
+    const char *coherence = json_string_value(json_object_get(row, "coherence"));
+
+    if (gate == 0 || strcmp(coherence, coherence_names[COHERENCE_NONE]) == 0)
+        return false;
+    return gate != MC_GATE_LOST || strcmp(coherence, coherence_names[COHERENCE_EPOCH]) != 0;
+}
+
 static void tell_row(json_t *row, const struct mc_look *look)
 {
     if (json_object_get(row, ITEM) == NULL) /* it has no place on a server */
         return;
     if (look != NULL) {
         tell_what_was_found(row, look);
+        (void)json_object_set_new(row, "held_back", json_boolean(held_back(row, look->gate)));
     } else {
         (void)json_object_set_new(row, "value", json_string("unknown"));
         (void)json_object_set_new(row, "value_unknown_because",
@@ -333,6 +345,9 @@ static void complete(struct control_reply *reply, bool json, const struct mc_loo
         if (json_object_get(row, "epoch") != NULL)
             reply->columns = columns_with_epoch;
         why = json_object_get(row, "value_unknown_because");
+        if (json_is_true(json_object_get(row, "held_back")) && !json)
+            control_reply_ok(reply, "Reads there are answered as misses until the server has been "
+                                    "told what it was not.");
         if (why != NULL && !json)
             control_reply_ok(reply, "What is there is not known: %s.", json_string_value(why));
     }

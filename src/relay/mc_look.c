@@ -99,6 +99,7 @@ static void begin(struct mc_plane *plane, struct mc_look *look)
     struct mc_server *server = plane->view->servers[placement_server(plan->placement, key)];
 
     look->plane = plane;
+    look->gate = atomic_load(&server->owed->gate);
     look->pending = look->count + 1; /* itself, until all have begun */
     for (size_t i = 0; i < look->count; i++)
         look_for(server, &look->items[i]);

@@ -137,6 +137,19 @@ class Explain(control_talk.Test):
             return self.values("k") == {"py2": "none", "py3": "none"}
         harness.eventually(known, "the server's return")
 
+    def test_reads_that_are_held_back_for_what_the_server_was_not_told(self):
+        daemon = self.begin()
+        self.fill("py2", b"k")
+
+        def held():
+            return {key: self.rows(key)["py2"]["held_back"] for key in ("k", "fan:k", "alone:k")}
+        self.assertEqual({False}, set(held().values()))
+        self.server.kill()
+        self.assertIn(b"SERVER_ERROR", daemon.wire("py2").send(b"delete k\r\n").line())
+        self.assertEqual({"k": True, "fan:k": True, "alone:k": False}, held())
+        self.server.start()
+        harness.eventually(lambda: not any(held().values()), "the replay")
+
     def test_a_server_that_stands_still_holds_up_nobody_but_who_asked(self):
         self.begin(timeouts={"connect": "250ms", "request": "1s"})
         self.fill("py2", b"k")

@@ -49,6 +49,7 @@ struct mc_look {
     size_t key_len;
     size_t count;
     struct mc_look_item items[MC_LOOK_ITEMS];
+    uint64_t gate;          /* mc_owed of the server: are reads held back? */
     struct mc_plane *plane; /* the worker's */
     size_t pending;         /* the worker's */
     struct mc_look *next;   /* of those that wait for the worker */
