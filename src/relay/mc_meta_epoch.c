@@ -175,10 +175,12 @@ static enum mc_step send_set(struct mc_client *client, struct mc_meta_command *c
 }
 
 static enum mc_step forward_set(struct mc_client *client, struct mc_meta_command *command,
-                                enum mc_epoch_write write, const struct token *token,
-                                struct mc_connection *connection, bool upload)
+                                struct mc_server *server, enum mc_epoch_write write,
+                                const struct token *token, struct mc_connection *connection,
+                                bool upload)
 {
     bool kept = write == MC_EPOCH_FILL || write == MC_EPOCH_MUTATE;
+    bool invalidates = write == MC_EPOCH_MUTATE || write == MC_EPOCH_DOUBT;
     struct mc_op *op = mc_meta_expect(client, command, kept ? MC_META_SET : MC_META_DELETE);
 
     if (op == NULL)
@@ -189,11 +191,17 @@ static enum mc_step forward_set(struct mc_client *client, struct mc_meta_command
         op->token = *token;
     else
         op->flags |= MC_OP_DROP;
+    if (connection == NULL) {
+        if (invalidates)
+            mc_journal_epoch(server, &mc_text, client, command->key);
+        mc_op_fail_here(op, server);
+        return step_of(client);
+    }
     if (upload) {
         client->upload_left = command->meta.value_len + 2;
-        if (write == MC_EPOCH_MUTATE)
+        if (invalidates)
             op->flags |= MC_OP_TELL;
-    } else if (write == MC_EPOCH_MUTATE || write == MC_EPOCH_DOUBT) {
+    } else if (invalidates) {
         mc_epoch_invalidate(connection, op, command->key, token, EPOCH_CHANGED);
         if (connection->state == MC_CLOSED)
             return no_memory(op);
@@ -277,7 +285,6 @@ enum mc_step mc_meta_forward_epoch(struct mc_client *client, struct mc_meta_comm
     enum mc_verb verb = command->request->verb;
     enum mc_epoch_write write;
     struct token token;
-    struct mc_op *op;
 
     if (verb == MC_META_GET)
         return forward_get(client, command, server, connection);
@@ -292,26 +299,18 @@ enum mc_step mc_meta_forward_epoch(struct mc_client *client, struct mc_meta_comm
     }
     if (command->too_large || (verb == MC_META_DELETE && !command->meta.has_cas))
         return forward_delete(client, command, server, connection);
-    if (connection == NULL) {
-        op = mc_meta_expect(client, command, verb);
-        if (op == NULL)
-            return MC_STEP_CLOSE;
-        mc_journal_unsent(client, server, &command->place, mc_meta_classic_verb(command),
-                          command->key);
-        mc_op_fail_here(op, server);
-        return step_of(client);
-    }
     if (verb == MC_META_SET && answers_win(client, command, &token) && !plain)
-        return forward_set(client, command, MC_EPOCH_FILL, &token, connection, upload);
+        return forward_set(client, command, server, MC_EPOCH_FILL, &token, connection, upload);
     write =
         plain ? mc_epoch_judge_set(client, &command->place, command->key, &token) : MC_EPOCH_CHANGE;
     if (write != MC_EPOCH_CHANGE) {
-        bool dropped = upload && (write == MC_EPOCH_REFUSE || write == MC_EPOCH_DOUBT);
+        bool dropped =
+            upload && connection != NULL && (write == MC_EPOCH_REFUSE || write == MC_EPOCH_DOUBT);
         if (dropped) {
             mc_server_upload_done(connection, false);
             connection = mc_server_shared(server, &mc_text, client->affinity);
         }
-        return forward_set(client, command, write, &token, connection, upload && !dropped);
+        return forward_set(client, command, server, write, &token, connection, upload && !dropped);
     }
     return forward_change(client, command, server);
 }

@@ -400,6 +400,18 @@ class Failures(Rig):
         # There were several misses of k of which nothing is known.
         self.py3.talk(b"ms k 3\r\nold\r\nmg k v\r\n", b"HD\r\nEN\r\n")
 
+    def test_g3_a_fill_that_failed_is_still_one(self):
+        self.py3.talk(b"mg k v\r\nmg big\r\n", b"EN\r\nEN\r\n")
+        self.server.kill()
+        for _ in range(2):  # the connection that was there, and none
+            for fill in (b"ms k 3\r\nold\r\n", b"ms big 100000\r\n" + b"x" * 100000 + b"\r\n"):
+                self.assertRegex(self.ask(self.py3, fill), rb"\ASERVER_ERROR [^\r\n]*\r\n\Z")
+        self.server.start()
+        harness.eventually(lambda: self.py3.send(b"ms other 1\r\nx\r\n").line() == b"HD\r\n", "the server's return")
+        # It is stored with the token of its miss, which nobody has any more.
+        self.py3.talk(b"ms k 3\r\nold\r\nms big 100000\r\n" + b"x" * 100000 + b"\r\n", b"HD\r\nHD\r\n")
+        self.py3.talk(b"mg k v\r\nmg big\r\n", b"EN\r\nEN\r\n")
+
     def test_a_server_that_dies_with_reads_under_way(self):
         self.py3.talk(b"ms k 1\r\nx\r\n", b"HD\r\n")
         self.server.freeze()
