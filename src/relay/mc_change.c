@@ -122,10 +122,26 @@ static void finish(struct change *change, enum mc_changed_kind kind)
     dialect->changed(release(change), &result);
 }
 
-/* Did its client change what the others' values are made of? */
-static bool invalidates(const struct mc_change_request *request)
+/* Are the other arms' copies obsolete, if it changes a value? */
+static bool is_mutation(enum mc_verb verb, enum config_writes writes)
 {
-    return request->verb != MC_SET && request->verb != MC_ADD && request->verb != MC_TOUCH;
+    if (verb == MC_DELETE)
+        return true;
+    if (verb == MC_SET || verb == MC_TOUCH)
+        return false;
+    return verb == MC_ADD ? writes == WRITES_MUTATE : writes != WRITES_FILL;
+}
+
+/* It adds to what is stored: if it is not done, nothing else is obsolete. */
+static bool is_relative(enum mc_verb verb)
+{
+    return verb == MC_INCR || verb == MC_DECR || verb == MC_APPEND || verb == MC_PREPEND;
+}
+
+/* Does what it answers, or leaves, come from what is stored? */
+static bool is_read(enum mc_verb verb)
+{
+    return is_relative(verb) || verb == MC_TOUCH || verb == MC_CAS;
 }
 
 /* Whatever it was to do may be done, or not, or be done later. */
@@ -135,7 +151,7 @@ static void fail(struct change *change, const char *why)
 
     (void)snprintf(text, sizeof(text), "%s", why);
     put_back(change);
-    if (invalidates(&change->request))
+    if (is_mutation(change->request.verb, change->writes))
         mc_journal_epoch(change->server, change->dialect, change->op->client, change->request.key);
     mc_op_part_failed(release(change), text);
 }
@@ -686,16 +702,6 @@ static void value_fetched(struct mc_errand *errand, const struct mc_answer *answ
     one_fetched(change);
 }
 
-/* Are the other arms' copies obsolete, if it changes a value? */
-static bool is_mutation(enum mc_verb verb, enum config_writes writes)
-{
-    if (verb == MC_DELETE)
-        return true;
-    if (verb == MC_SET || verb == MC_TOUCH)
-        return false;
-    return verb == MC_ADD ? writes == WRITES_MUTATE : writes != WRITES_FILL;
-}
-
 /*
  * The value first: its cas number then guards all that is concluded from the epoch, which is read
  * later. One that has the epoch's token was current when it was read, as no token is used twice.
@@ -724,13 +730,16 @@ bool mc_change_start(struct mc_op *op, const struct key_place *place,
 {
     struct mc_plane *plane = op->plane;
     const struct mc_view *view = op->client->view;
+    const struct mc_dialect *dialect = op->client->dialect;
+    unsigned affinity = op->client->affinity;
     struct key_place epoch_place;
     struct change *change;
 
     /* What is begun goes on also where nothing new may begin. */
-    if (mc_server_connection(server, op->client->dialect, op->client->affinity) == NULL) {
-        if (invalidates(request))
-            mc_journal_epoch(server, op->client->dialect, op->client, request->key);
+    if ((is_read(request->verb) ? mc_journal_reader(server, dialect, affinity, place)
+                                : mc_server_connection(server, dialect, affinity)) == NULL) {
+        if (is_mutation(request->verb, place->writes) && !is_relative(request->verb))
+            mc_journal_epoch(server, dialect, op->client, request->key);
         mc_op_fail_here(op, server);
         return true;
     }
@@ -741,8 +750,8 @@ bool mc_change_start(struct mc_op *op, const struct key_place *place,
     memset(change, 0, offsetof(struct change, key));
     change->op = op;
     change->server = server;
-    change->dialect = op->client->dialect;
-    change->affinity = op->client->affinity;
+    change->dialect = dialect;
+    change->affinity = affinity;
     change->request = *request;
     if (request->chunk != NULL)
         change->request.chunk = chunk_ref(request->chunk);

@@ -316,9 +316,11 @@ void mc_epoch_tell_bystanders(struct mc_server *server, const struct mc_dialect 
 {
     struct mc_connection *connection = mc_server_shared(server, dialect, affinity);
 
-    if ((op->client == NULL && op->plane->view == NULL) || connection == NULL ||
-        !tell_bystanders(connection, op, key))
-        mc_op_untold(op, "no connection to its memcached server");
+    if (connection != NULL && (op->client != NULL || op->plane->view != NULL) &&
+        tell_bystanders(connection, op, key))
+        return;
+    mc_journal_epoch(server, dialect, op->client, key);
+    mc_op_untold(op, "no connection to its memcached server");
 }
 
 void mc_epoch_invalidate(struct mc_connection *connection, struct mc_op *op, struct slice key,

@@ -310,6 +310,9 @@ void epoch_rig_open(struct epoch_rig *rig, const char *arms, const char *cache)
         rig->items[i].value = malloc(RIG_VALUE);
     rig->telemetry = telemetry_create(1);
     cr_assert(worker_init(&rig->worker, 0, rig->telemetry));
+    rig->journal = mc_journal_open(NULL, 1u << 20, SECONDS(3600));
+    cr_assert_not_null(rig->journal);
+    rig->worker.journal = rig->journal;
     rig->worker.ask_main = ignore;
     rig->worker.ask_login = ignore;
     rig->plan = plan_create(load(rig, arms, cache), generations, NULL, rig->telemetry, error,
@@ -338,6 +341,7 @@ void epoch_rig_close(struct epoch_rig *rig)
     rig->worker.mc = NULL;
     worker_deinit(&rig->worker);
     plan_unref(rig->plan);
+    mc_journal_close(rig->journal);
     telemetry_destroy(rig->telemetry);
     clock_fake(0, 0);
     close(rig->fd);
@@ -482,6 +486,35 @@ void epoch_rig_put_value(struct epoch_rig *rig, const struct token *token, const
 void epoch_rig_put_bystander(struct epoch_rig *rig)
 {
     put(rig, epoch_rig_key)->len = 0;
+}
+
+unsigned epoch_rig_deliver(struct epoch_rig *rig)
+{
+    struct mc_owed *owed = rig->server->owed;
+    struct journal_entry entry;
+    unsigned count = 0;
+    uint32_t slot;
+    int fd;
+
+    cr_assert(mc_journal_claim(owed));
+    slot = mc_journal_take(rig->journal, owed);
+    while (slot != MC_JOURNAL_NONE) {
+        uint32_t next = mc_journal_next(rig->journal, slot);
+        struct rig_item *item;
+        mc_journal_read(rig->journal, slot, &entry);
+        item = find(rig, slice_of(entry.wire, entry.wire_len));
+        if (item != NULL)
+            item->present = false;
+        mc_journal_done(rig->journal, owed, slot);
+        count++;
+        slot = next;
+    }
+    mc_journal_unclaim(owed);
+    while ((fd = accept(rig->listener, NULL, NULL)) >= 0)
+        close(fd);
+    epoch_rig_turn(rig);
+    cr_assert_eq(owed->gate, 0);
+    return count;
 }
 
 uint64_t epoch_rig_stat(const struct epoch_rig *rig, size_t offset)

@@ -8,6 +8,7 @@
 
 #include "crossfade/relay/mc_change.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 
 #include <stddef.h>
@@ -40,6 +41,7 @@ struct epoch_rig {
     int listener;
     struct telemetry *telemetry;
     struct worker worker;
+    struct mc_journal *journal;
     struct plan *plan;
     struct mc_server *server;
     struct mc_client *client;
@@ -99,6 +101,10 @@ void epoch_rig_put_value(struct epoch_rig *rig, const struct token *token, const
                          int64_t exptime);
 void epoch_rig_put_bystander(struct epoch_rig *rig);
 void epoch_rig_drop(struct rig_item *item);
+
+/* Runs what the journal owes to the server, and ends what connections that failed may have left
+ * there; how much was owed. While it owes, reads are refused. */
+unsigned epoch_rig_deliver(struct epoch_rig *rig);
 
 uint64_t epoch_rig_stat(const struct epoch_rig *rig, size_t offset);
 #define RIG_STAT(rig, field) epoch_rig_stat(rig, offsetof(struct mc_arm_cell, field))

@@ -240,10 +240,17 @@ Test(mc_change_races, what_fails_is_no_success_and_leaves_one_value)
                                                                 : "closed the connection");
             change_assert_value(&rig, written ? "2" : "1");
             cr_assert_eq(RIG_STAT(&rig, failed), 1);
-            /* It can go on, if only after a while. */
+            /* No read before others are told of what may have been done. */
             rig.fault = RIG_NONE;
+            cr_assert_eq(mc_owed_pending(rig.server->owed), 1);
+            change_run(&rig, &request);
+            change_assert_failed(&rig, "SERVER_ERROR");
+            cr_assert_eq(mc_owed_pending(rig.server->owed), 1);
+            cr_assert_eq(epoch_rig_deliver(&rig), 1);
+            cr_assert_null(epoch_rig_epoch(&rig));
+            change_fill(&rig, "7");
             cr_assert_eq(change_count(&rig, MC_INCR, 1), MC_CHANGED);
-            change_assert_value(&rig, written ? "3" : "2");
+            change_assert_value(&rig, "8");
             epoch_rig_close(&rig);
         }
 }
@@ -287,6 +294,34 @@ Test(mc_change_races, a_value_does_not_grow_past_its_limit)
     cr_assert_eq(epoch_rig_value(&rig)->len, STAMP_LENGTH + 1024);
     cr_assert(epoch_rig_is_current(&rig));
     epoch_rig_close(&rig);
+}
+
+/* By verb: does it read what the server should not hold any more, and are others to be told? */
+Test(mc_change_races, while_the_server_has_not_been_told_all_nothing_is_read_by_changing_it)
+{
+    static const struct {
+        enum mc_verb verb;
+        bool refused;
+        unsigned owed; /* of that */
+    } cases[] = { { MC_INCR, true, 0 },    { MC_DECR, true, 0 },     { MC_APPEND, true, 0 },
+                  { MC_PREPEND, true, 0 }, { MC_TOUCH, true, 0 },    { MC_CAS, true, 1 },
+                  { MC_ADD, false, 0 },    { MC_REPLACE, false, 0 }, { MC_DELETE, false, 0 } };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *value = mc_verb_is_storage(cases[i].verb) ? "1" : NULL;
+        struct epoch_rig rig;
+        struct mc_change_request request;
+        epoch_rig_open(&rig, TWO_ARMS, "");
+        change_fill(&rig, "1");
+        mc_journal_undelivered(rig.server, rig.client->dialect, SLICE("another"));
+        request = change_request(&rig, cases[i].verb, value);
+        request.cas = cases[i].verb == MC_CAS ? epoch_rig_value(&rig)->cas : 0;
+        change_run(&rig, &request);
+        cr_assert_eq(rig.changed, !cases[i].refused, "%zu", i);
+        cr_assert_eq(rig.steps == 0, cases[i].refused);
+        cr_assert_eq(epoch_rig_deliver(&rig), 1 + cases[i].owed, "%zu", i);
+        epoch_rig_close(&rig);
+    }
 }
 
 Test(mc_change_races, it_does_not_begin_where_nothing_may)
