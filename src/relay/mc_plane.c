@@ -119,22 +119,20 @@ static int find_listener(const struct config_cache *config, const struct config_
 
 /*
  * Clients move to the new view, and keep the arm that they have, whatever the listener says now.
- * One whose arm is gone stays with the old view, as does one without an arm whose listener is gone.
+ * One whose arm is gone stays with the old view, as does one without an arm whose listener is gone;
+ * when it is there again they come along: the arm may have had a new generation since.
  */
-static void move_clients(struct mc_plane *plane, const struct mc_view *before,
-                         struct mc_view *after)
+static void move_clients(struct mc_plane *plane, struct mc_view *after)
 {
-    const struct plan *old = before->pin->snapshot->plan;
     const struct plan *new = after->pin->snapshot->plan;
     uint64_t now = worker_now(plane->worker);
     struct mc_client *client;
 
     TAILQ_FOREACH (client, &plane->client_list, link) {
+        const struct plan *old = mc_client_plan(client);
         int arm;
         int listener;
 
-        if (client->view != before)
-            continue;
         listener = find_listener(&new->config->cache, &old->config->cache, client->listener);
         if (client->is_stranger) {
             if (listener >= 0)
@@ -210,8 +208,8 @@ bool mc_plane_adopt(struct mc_plane *plane)
     if (after != NULL)
         misses_set_window(plan->misses->misses, plan->config->cache.fill_window,
                           worker_now(plane->worker));
-    if (before != NULL && after != NULL)
-        move_clients(plane, before, after);
+    if (after != NULL)
+        move_clients(plane, after);
     if (before != NULL)
         mc_view_unref(plane, before);
     count_certificates(plane);

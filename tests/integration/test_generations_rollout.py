@@ -187,6 +187,24 @@ class Generations(harness.Test):
     def test_g10_a_rollback_with_epochs_and_a_namespace(self):
         self.rollback(namespaces=("py2", "py3"), coherence="epoch")
 
+    def test_g10_who_stays_while_the_arm_is_away_comes_along_when_it_is_back(self):
+        daemon = self.begin()
+        stays = daemon.wire("py3")
+        stays.talk(b"set k 0 0 7\r\nearlier\r\nget k\r\n",
+                   b"STORED\r\nVALUE k 0 7\r\nearlier\r\nEND\r\n")
+        away = json.loads(json.dumps(self.config))
+        del away["rollout"], away["arms"][1], away["cache"]["listen"][1]
+        for config, answer in ((away, b"VALUE k 0 7\r\nearlier\r\nEND\r\n"),
+                               (self.config, b"VALUE k 0 7\r\nearlier\r\nEND\r\n")):
+            daemon.write(config)
+            daemon.ctl("reload")
+            stays.talk(b"get k\r\n", answer)
+        daemon.ctl("start")
+        stays.talk(b"get k\r\nset k 0 0 5\r\nlater\r\n", b"END\r\nSTORED\r\n")
+        self.assertEqual(b"later", self.get("py3", b"k"))
+        self.running.wire("py2").send(b"delete k\r\n").line()
+        stays.talk(b"get k\r\n", b"END\r\n")
+
     # -- kill -9 ----------------------------------------------------------------------------------
 
     def killed_at(self, blocked, verb):
@@ -248,7 +266,7 @@ class Generations(harness.Test):
                 [harness.program("crossfadectl"), "--socket",
                  os.path.join(self.folder, "control.sock"), verb],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(chance.random() * 0.012)
+            time.sleep(chance.random() * 0.03)
             daemon.kill()
             asked.wait(harness.WAIT)
             daemon.start()
