@@ -17,6 +17,7 @@
 #define NUMBER_MAX 20u
 
 struct change {
+    LIST_ENTRY(change) link; /* in plane->parked */
     struct mc_op *op;
     struct mc_server *server;
     const struct mc_dialect *dialect;
@@ -28,7 +29,8 @@ struct change {
     enum miss_verdict verdict; /* add: whether it answers a miss, */
     struct token miss;         /* and the token of that */
     unsigned rounds;
-    unsigned waits;     /* for another change */
+    unsigned waits; /* for the change that has written the epoch's token, which is: */
+    struct token waits_for;
     unsigned under_way; /* errands */
     struct mc_errand epoch;
     struct mc_errand value;
@@ -586,6 +588,60 @@ static void absent(struct change *change)
     }
 }
 
+/*
+ * Another change has the old value kept. It is about to write the new one, or its process is dead:
+ * who takes over from one that lives takes its value away. So the next looks are a tick apart.
+ * False: it has been waited for long enough.
+ */
+static bool waits(struct change *change)
+{
+    struct mc_plane *plane = change->op->plane;
+
+    if (!token_equal(&change->waits_for, &change->now.token)) {
+        change->waits_for = change->now.token;
+        change->waits = 0;
+    }
+    if (change->waits >= MC_CHANGE_PATIENCE)
+        return false;
+    if (change->waits++ < MC_CHANGE_SPINS) {
+        fetch(change);
+        return true;
+    }
+    mc_errand_clear(&change->value, pool_of(change));
+    change->server->refs++;
+    LIST_INSERT_HEAD(&plane->parked, change, link);
+    return true;
+}
+
+static struct change *unpark(struct mc_plane *plane)
+{
+    struct change *change = LIST_FIRST(&plane->parked);
+
+    if (change == NULL)
+        return NULL;
+    LIST_REMOVE(change, link);
+    change->server->refs--;
+    return change;
+}
+
+unsigned mc_changes_tick(struct mc_plane *plane)
+{
+    struct change *change;
+    unsigned count = 0;
+
+    for (; (change = unpark(plane)) != NULL; count++)
+        fetch(change);
+    return count;
+}
+
+void mc_changes_end(struct mc_plane *plane)
+{
+    struct change *change;
+
+    while ((change = unpark(plane)) != NULL)
+        fail(change, "the daemon ends");
+}
+
 static void judge(struct change *change)
 {
     const struct mc_change_request *request = &change->request;
@@ -612,10 +668,8 @@ static void judge(struct change *change)
         touch(change);
         return;
     }
-    if (change->is_kept && change->mutates && change->waits++ < MC_CHANGE_PATIENCE) {
-        fetch(change);
+    if (change->is_kept && change->mutates && waits(change))
         return;
-    }
     if ((request->cas != 0 || request->verb == MC_CAS) && request->cas != change->cas) {
         finish(change, MC_CHANGE_EXISTS);
         return;

@@ -34,6 +34,7 @@ struct mc_plane *mc_plane_create(struct worker *worker)
     TAILQ_INIT(&plane->client_list);
     TAILQ_INIT(&plane->strangers);
     LIST_INIT(&plane->owed);
+    LIST_INIT(&plane->parked);
     LIST_INIT(&plane->servers);
     STAILQ_INIT(&plane->flushing);
     slab_init(&plane->clients, sizeof(struct mc_client), CLIENT_PAGE);
@@ -297,6 +298,7 @@ void mc_plane_tick(struct mc_plane *plane, uint64_t now)
         mc_client_close(client, "idle for too long");
     greetings_tick(&plane->greetings, now);
     mc_observe_tick(plane);
+    (void)mc_changes_tick(plane);
     tick_misses(plane, now);
     mc_login_tick(plane, now);
     slab_trim(&plane->clients);
@@ -341,6 +343,7 @@ void mc_plane_destroy(struct mc_plane *plane)
         STAILQ_REMOVE_HEAD(&plane->flushing, in_connection);
         mc_op_free(op);
     }
+    mc_changes_end(plane);
     /* What becomes of operations under way is decided by the view. */
     LIST_FOREACH (server, &plane->servers, link)
         mc_server_close(server);

@@ -11,7 +11,9 @@
  *
  * Between the two the old value is still valid, by `keep`, for the arm that changes it, and for no
  * other: so nobody sees a gap, and of two changes at once one waits: it finds the value kept and
- * fetches again, MC_CHANGE_PATIENCE times. After MC_CHANGE_ROUNDS it is given up.
+ * fetches again, at once and then with each tick of the worker (plane->parked). One that has not
+ * moved after MC_CHANGE_PATIENCE looks, two seconds, is taken for dead, and taken over. After
+ * MC_CHANGE_ROUNDS a change is given up.
  *
  * The operation stands in its client's line, in no connection's queue; nothing behind it is parsed
  * until it is answered (client->changing), so that a client's commands keep their order.
@@ -23,7 +25,8 @@
 #include "crossfade/relay/mc_errand.h"
 
 #define MC_CHANGE_ROUNDS 200u
-#define MC_CHANGE_PATIENCE 50u
+#define MC_CHANGE_SPINS 10u
+#define MC_CHANGE_PATIENCE 30u
 
 /* What the client asked for. */
 struct mc_change_request {
@@ -75,5 +78,10 @@ bool mc_change_start(struct mc_op *op, const struct key_place *place,
 
 /* Of an object of plane->changes. */
 size_t mc_change_size(void);
+
+/* Every tick: those that wait for another one look again; how many. */
+unsigned mc_changes_tick(struct mc_plane *plane);
+/* The plane ends, and its servers are still there. */
+void mc_changes_end(struct mc_plane *plane);
 
 #endif

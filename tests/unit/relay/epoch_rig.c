@@ -209,7 +209,7 @@ unsigned epoch_rig_run(struct epoch_rig *rig)
 
     do
         epoch_rig_turn(rig);
-    while (epoch_rig_step(rig));
+    while (epoch_rig_step(rig) || mc_changes_tick(rig->worker.mc) > 0);
     return rig->steps - before;
 }
 
