@@ -209,6 +209,11 @@ static bool tell_epoch(json_t *row, const struct mc_look_item *item, struct epoc
         (void)json_object_set_new(row, "epoch", json_string("not of crossfade's form"));
         return false;
     }
+    if (item->forgotten) {
+        (void)json_object_set_new(
+            row, "epoch", json_string("not believed: older than what its server was not told"));
+        return false;
+    }
     (void)snprintf(hex, sizeof(hex), "%016llx%016llx", (unsigned long long)epoch->token.words[0],
                    (unsigned long long)epoch->token.words[1]);
     (void)json_object_set_new(row, "epoch", json_string(hex));

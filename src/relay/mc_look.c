@@ -1,5 +1,6 @@
 #include "crossfade/relay/mc_look.h"
 
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
 #include "crossfade/relay/mc_text.h"
 #include "crossfade/route/placement.h"
@@ -57,9 +58,13 @@ static void answered(struct mc_errand *errand, const struct mc_answer *answer)
     struct mc_look_item *item =
         (struct mc_look_item *)((char *)errand - offsetof(struct mc_look_item, errand));
     struct buffer_pool *pool = &item->look->plane->worker->buffers;
+    struct epoch epoch;
 
     item->length = errand->value.len;
     item->head_len = buffer_peek(&errand->value, item->head, sizeof(item->head));
+    item->forgotten = item->length == EPOCH_LENGTH &&
+                      epoch_read(slice_of(item->head, item->head_len), &epoch) &&
+                      mc_owed_forgot(item->look->owed, epoch.written);
     item->flags = answer->flags;
     item->cas = answer->cas;
     item->ttl = answer->ttl;
@@ -99,6 +104,7 @@ static void begin(struct mc_plane *plane, struct mc_look *look)
     struct mc_server *server = plane->view->servers[placement_server(plan->placement, key)];
 
     look->plane = plane;
+    look->owed = server->owed;
     look->gate = atomic_load(&server->owed->gate);
     look->pending = look->count + 1; /* itself, until all have begun */
     for (size_t i = 0; i < look->count; i++)

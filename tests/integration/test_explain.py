@@ -1,6 +1,7 @@
 """crossfadectl explain: what a key's server holds of it, asked through a worker while all goes on."""
 import base64
 import json
+import os
 import threading
 import time
 
@@ -149,6 +150,20 @@ class Explain(control_talk.Test):
         self.assertEqual({"k": True, "fan:k": True, "alone:k": False}, held())
         self.server.start()
         harness.eventually(lambda: not any(held().values()), "the replay")
+
+    def test_an_epoch_item_that_is_not_believed(self):
+        daemon = self.begin()
+        self.fill("py2", b"k")
+        self.assertEqual("current", self.values("k")["py2"])
+        # Nobody knows what the server was not told.
+        daemon.stop()
+        with open(os.path.join(self.folder, "state", "journal"), "wb") as file:
+            file.write(b"nonsense" * 1000)
+        daemon.start()
+        row = self.rows("k")["py2"]
+        self.assertEqual("stale", row["value"])
+        self.assertIn("not believed", row["epoch"])
+        daemon.wire("py2").talk(b"get k\r\n", b"END\r\n")
 
     def test_a_server_that_stands_still_holds_up_nobody_but_who_asked(self):
         self.begin(timeouts={"connect": "250ms", "request": "1s"})

@@ -40,6 +40,7 @@ struct mc_look_item {
     int64_t ttl;             /* seconds left, or MC_TTL_... */
     char head[EPOCH_LENGTH]; /* its first bytes */
     size_t head_len;
+    bool forgotten; /* if it is an epoch item: it is older than what its server was not told */
     struct mc_errand errand; /* the worker's */
     struct mc_look *look;
 };
@@ -49,7 +50,8 @@ struct mc_look {
     size_t key_len;
     size_t count;
     struct mc_look_item items[MC_LOOK_ITEMS];
-    uint64_t gate;          /* mc_owed of the server: are reads held back? */
+    uint64_t gate; /* mc_owed of the server: are reads held back? */
+    const struct mc_owed *owed;
     struct mc_plane *plane; /* the worker's */
     size_t pending;         /* the worker's */
     struct mc_look *next;   /* of those that wait for the worker */
