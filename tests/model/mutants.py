@@ -22,6 +22,7 @@ class Mutant:
 
 
 EPOCH, MISSES, CHANGE = "src/relay/mc_epoch.c", "src/route/misses.c", "src/relay/mc_change.c"
+KILLS = {"kill server": 3, "cut": 3, "hold": 2}
 CUTS = {"cut": 4, "hold": 2, "freeze server": 3}
 
 # name: the mode, what the violation begins with (a regular expression), [(file, old, new)], and what
@@ -69,6 +70,11 @@ MUTANTS = {
     "keep-any": Mutant("epoch", "G[23]", [(
         EPOCH, "op->keep != 0 && op->keep == cas", "op->keep != 0")], count=0,
         weights={"cas": 20, "append": 20}),
+    # An add that failed gives its miss back only if its token was known.
+    "add-no-put-back": Mutant("epoch", "G3", [(
+        CHANGE, "if (change->verdict != MISS_NONE && change->op->client",
+        "if (change->verdict == MISS_FILL && change->op->client")], kinds=KILLS, count=14,
+        retries=0.95, adds=0.8),
     # A fill that failed does not give its miss back, and is tried again.
     "no-put-back": Mutant("epoch", "G3", [(
         "src/relay/mc_op.c", "    if (op->client != NULL)\n        mc_epoch_put_back(",

@@ -16,6 +16,7 @@ import mutants
 import world
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+JOURNAL = False
 DIALECTS = os.environ.get("MODEL_DIALECTS", "classic,meta,binary").split(",")
 SECONDS = float(os.environ.get("MODEL_SECONDS", 0))
 
@@ -139,7 +140,7 @@ def seed_test(path):
     def test(self):
         with open(path) as file:
             kept = json.load(file)
-        here = self.world(kept["mode"], **kept.get("world", {}))
+        here = self.world(kept["mode"], **dict({"journal": JOURNAL}, **kept.get("world", {})))
         for _ in range(kept.get("times", 1)):
             self.play(here, kept["seed"], **kept["round"])
     return test
