@@ -191,7 +191,7 @@ class World:
             wire.send(b"get " + b" ".join(b"probe:%d" % n for n in range(40)) + b"\r\n").until(
                 b"END\r\n")
         rows = daemon.show("servers")
-        return all(row["state"] == "up" and not row.get("journal", 0) for row in rows)
+        return all(row["state"] == "up" and not row.get("journal_pending", 0) for row in rows)
 
     def schedule(self, seed, seconds, kinds, count):
         rng = random.Random("%s faults" % seed)
