@@ -5,6 +5,7 @@ line each; LISTENER is a place in the list of ports, DIRECTION up (to the target
 
     cut LISTENER DIRECTION BYTES   every connection of it ends when so many more bytes went that way
     hold LISTENER                  nothing goes through, in either direction
+    stall LISTENER                 nothing goes through the connections that it has now
     go LISTENER                    it does again
 
 A connection that is cut while bytes are held back loses them. An end is passed on after what was
@@ -31,6 +32,7 @@ class Pipe:
         self.client, self.server, self.listener = client, server, listener
         self.up, self.down = Side(client, server, self), Side(server, client, self)
         self.open = True
+        self.stalled = False
 
 
 class Cutter:
@@ -83,8 +85,11 @@ class Cutter:
             return False
         return self.flush(side)
 
+    def is_held(self, pipe):
+        return pipe.stalled or pipe.listener in self.held
+
     def flush(self, side):
-        if side.pipe.listener in self.held:
+        if self.is_held(side.pipe):
             return True
         out = bytes(side.data) if side.left is None else bytes(side.data[:side.left])
         try:
@@ -112,6 +117,13 @@ class Cutter:
             self.held.add(number)
         elif words[0] == "go":
             self.held.discard(number)
+            for pipe in self.pipes:
+                if pipe.listener == number:
+                    pipe.stalled = False
+        elif words[0] == "stall":
+            for pipe in self.pipes:
+                if pipe.listener == number:
+                    pipe.stalled = True
         elif words[0] == "cut":
             for pipe in list(self.pipes):
                 if pipe.listener == number:
@@ -132,7 +144,7 @@ class Cutter:
                     if not side.ended and len(side.data) < 1 << 20:
                         file = side.source.fileno()
                         wanted[file] = wanted.get(file, 0) | select.POLLIN
-                    if side.data and pipe.listener not in self.held:
+                    if side.data and not self.is_held(pipe):
                         file = side.sink.fileno()
                         wanted[file] = wanted.get(file, 0) | select.POLLOUT
             poll = select.poll()

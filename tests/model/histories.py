@@ -11,7 +11,8 @@ is judged:
               commit; no value is given out that was stored before an acknowledged invalidation
               began (the same for fan-out, among the arms that the invalidating sidecar knows)
   failure     an invalidation that was answered with an error binds the reads of its own sidecar at
-              once, and all reads when the journals are replayed
+              once, and all reads when the journal is replayed; so a value whose mutation failed is
+              not given out after that
   cas         none of two from one `gets` succeeds twice, nor one over a whole invalidation
   counters    give no number twice, and no smaller one later (in shared scope: to any arm)
   locks       in shared scope have one holder, as long as no server lost its items
@@ -46,12 +47,12 @@ class Write:
     """A value that a client has sent."""
 
     __slots__ = ("uid", "key", "arm", "sidecar", "version", "fill", "invoke", "end", "status",
-                 "missed")
+                 "missed", "answered")
 
     def __init__(self, uid, key, arm, sidecar, version, fill, missed):
         self.uid, self.key, self.arm, self.sidecar = uid, key, arm, sidecar
         self.version, self.fill, self.missed = version, fill, missed
-        self.invoke, self.end, self.status = FOREVER, FOREVER, "UNSENT"
+        self.invoke, self.end, self.status, self.answered = FOREVER, FOREVER, "UNSENT", FOREVER
 
 
 class Key:
@@ -159,7 +160,7 @@ class Client:
 
     def send_write(self, verb, key, write, value, *more):
         reply = yield (verb, key.name.encode(), write.uid & 0xffff, value) + more
-        write.invoke, write.status = reply[4], reply[0]
+        write.invoke, write.status, write.answered = reply[4], reply[0], reply[5]
         if reply[0] not in ("ERROR", "LOST"):
             write.end = reply[5]
         if reply[0] == "UNSENT":
@@ -678,8 +679,13 @@ class Run:
                     client, dialect, shown(request), shown_reply(key.name.encode(), reply)))
         self.violations.append("\n".join(lines))
 
-    def judge(self, settled, losses, flushed):
-        """settled: when all servers were whole and all journals replayed."""
+    def judge(self, settled, losses, flushed, replayed):
+        """settled: when all servers were whole and all journals replayed; replayed: (time,
+        sidecar), when a sidecar had nothing in its journal."""
+        self.settled = settled
+        self.replayed = {}
+        for when, sidecar in sorted(replayed):
+            self.replayed.setdefault(sidecar, []).append(when)
         for write in self.writes.values():
             if write.end == FOREVER and write.invoke < FOREVER:
                 write.end = max(settled, write.invoke)
@@ -701,6 +707,13 @@ class Run:
     def knows(self, sidecar, arm):
         return self.epoch or arm in self.config["sidecars"][sidecar]
 
+    def closed(self, sidecar, answered):
+        """When what was answered with an error was surely replayed. What a sidecar shows of its
+        journal may be a moment old."""
+        times = self.replayed.get(sidecar, [])
+        at = bisect.bisect_left(times, answered + 0.5)
+        return times[at] if at < len(times) else max(self.settled, answered)
+
     def bound(self, key, sidecar, arm, settled):
         """The invalidations that bind reads of this arm through this sidecar, by their ends."""
         found = []
@@ -712,7 +725,7 @@ class Run:
                 if not self.journal or verb not in ("delete", "set"):
                     continue
                 if by != sidecar:
-                    back = max(settled, back)
+                    back = self.closed(by, back)
             found.append((back, invoke, commit, end))
         found.sort(key=lambda entry: entry[:3])
         ends, invokes, commits = [], [], []
@@ -765,6 +778,12 @@ class Run:
             if door not in bounds:
                 bounds[door] = self.bound(key, sidecar, arm, settled)
             ends, invokes, commits = bounds[door]
+            if self.journal and write.status == "ERROR" and not (write.fill or shared) and \
+                    invoke > self.closed(write.sidecar, write.answered):
+                self.violation("G5: %s through sidecar %d; it was answered with an error, and the "
+                               "journal was replayed since" % (said, sidecar), key, write.invoke,
+                               back, (invoke, write.invoke))
+                continue
             for begun, done in flushes.get(door, ()):
                 if write.sidecar == sidecar and write.end < begun and done < invoke and not shared:
                     self.violation("G10: %s through sidecar %d, which had begun a new generation" % (
@@ -876,7 +895,8 @@ def main():
     said = json.loads(sys.stdin.readline())
     if said.get("read", True):
         run.read_again()
-    values = run.judge(said["settled"], said.get("losses", []), said.get("flushes", []))
+    values = run.judge(said["settled"], said.get("losses", []), said.get("flushes", []),
+                       said.get("replayed", []))
     print(json.dumps({"operations": run.operations, "values": values, "counts": run.counts,
                       "seconds": took, "violations": run.violations}), flush=True)
 

@@ -15,13 +15,15 @@ import harness
 
 
 class Mutant:
-    def __init__(self, mode, finds, changes, kinds=None, count=10, weights=None, **more):
-        self.mode, self.finds, self.changes = mode, finds, changes
+    def __init__(self, mode, finds, changes, kinds=None, count=10, weights=None, also=(), **more):
+        self.mode, self.finds, self.changes, self.also = mode, finds, changes, also
         self.journal = more.pop("journal", False)
         self.round = dict(kinds=kinds, count=count, weights=weights, **more)
 
 
 EPOCH, MISSES, CHANGE = "src/relay/mc_epoch.c", "src/route/misses.c", "src/relay/mc_change.c"
+JOURNAL = "src/relay/mc_journal.c"
+INVALIDATING = {"read_fill": 30, "delete": 14, "through": 25, "arm_counter": 0}
 KILLS = {"kill server": 3, "cut": 3, "hold": 2}
 CUTS = {"cut": 4, "hold": 2, "freeze server": 3}
 
@@ -75,6 +77,32 @@ MUTANTS = {
         CHANGE, "if (change->verdict != MISS_NONE && change->op->client",
         "if (change->verdict == MISS_FILL && change->op->client")], kinds=KILLS, count=14,
         retries=0.95, adds=0.8),
+    # What could not be delivered is forgotten.
+    "no-journal": Mutant("epoch", "G[23]", [(
+        JOURNAL, "    ensure(wire.len > 0 && wire.len <= KEY_MAX);",
+        "    if (wire.len > 0)\n        return true;")], kinds=CUTS, count=14, journal=True,
+        weights=INVALIDATING),
+    "fanout-no-journal": Mutant("fanout", "G2", [(
+        JOURNAL, "    ensure(wire.len > 0 && wire.len <= KEY_MAX);",
+        "    if (wire.len > 0)\n        return true;")], kinds=CUTS, count=14, journal=True,
+        weights=INVALIDATING),
+    # Reads go on before it is delivered.
+    "no-gate": Mutant("epoch", "G[23]", [(
+        "include/crossfade/relay/mc_journal.h", "    if (gate == 0)\n        return false;",
+        "    if (gate < UINT64_MAX)\n        return false;")], kinds=CUTS, count=14, journal=True,
+        weights=INVALIDATING, also=("src/relay/mc_text_get.c", "src/relay/mc_meta.c",
+                                    "src/relay/mc_binary_forward.c")),
+    # It is delivered while the server may still run what it was sent before.
+    "no-fence": Mutant("epoch", "G[235]", [(
+        "src/relay/mc_fence.c", "    if ((connection->state != MC_READY",
+        "    if (server->refs > 0 || (connection->state != MC_READY")],
+        kinds={"stall": 1}, count=14, journal=True, weights=INVALIDATING),
+    # It dies with its process.
+    "journal-in-memory": Mutant("epoch", "G[23]", [(
+        JOURNAL, "    journal_map_write(&journal->map, slot, entry);",
+        "    if (slot == MC_JOURNAL_NONE)\n        journal_map_write(&journal->map, slot, entry);")],
+        kinds={"kill sidecar": 3, "hold": 4, "cut": 2, "freeze server": 2}, count=16, journal=True,
+        weights=INVALIDATING),
     # A fill that failed does not give its miss back, and is tried again.
     "no-put-back": Mutant("epoch", "G3", [(
         "src/relay/mc_op.c", "    if (op->client != NULL)\n        mc_epoch_put_back(",
@@ -82,9 +110,12 @@ MUTANTS = {
 }
 
 
-def replaced(source, changes):
-    """{file: its new text}."""
+def replaced(source, changes, also):
+    """{file: its new text}; `also`: what is compiled anew as it is, because of a header."""
     texts = {}
+    for file in also:
+        with open(os.path.join(source, file)) as handle:
+            texts[file] = handle.read()
     for file, old, new in changes:
         if file not in texts:
             with open(os.path.join(source, file)) as handle:
@@ -99,13 +130,18 @@ def replaced(source, changes):
 def build(mutant, folder):
     """Makes folder/crossfade (and crossfadectl, as it is); returns the folder."""
     plain = harness.build_folder()
-    texts = replaced(harness.SOURCE, mutant.changes)
+    texts = replaced(harness.SOURCE, mutant.changes, mutant.also)
     objects = []
     link = None
-    for file, text in texts.items():
-        changed = os.path.join(folder, os.path.basename(file))
+    for file, text in sorted(texts.items()):
+        # A header (they come first) keeps its place under include/, which is looked into first.
+        header = file.endswith(".h")
+        changed = os.path.join(folder, file if header else os.path.basename(file))
+        os.makedirs(os.path.dirname(changed), exist_ok=True)
         with open(changed, "w") as handle:
             handle.write(text)
+        if header:
+            continue
         said = subprocess.run(
             ["make", "-n", "-W", os.path.join(harness.SOURCE, file), "V=1", "crossfade"],
             cwd=plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60).stdout.decode()
@@ -122,6 +158,7 @@ def build(mutant, folder):
                 at = words.index(option)
                 del words[at:at + 2]
         words = [word for word in words[:-1] if word not in ("-MD", "-MP", "-Werror")]
+        words[1:1] = ["-I" + os.path.join(folder, "include")]
         words += ["-w", "-I" + os.path.dirname(os.path.join(harness.SOURCE, file)), "-o", place,
                   changed]
         call(words, plain)

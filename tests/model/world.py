@@ -111,8 +111,8 @@ class World:
             self.flood(self.servers[where], fault["number"])
         if kind == "cut":
             self.cutter.tell("cut", where, fault["direction"], fault["bytes"])
-        if kind == "hold":
-            self.cutter.tell("hold", where)
+        if kind in ("hold", "stall"):
+            self.cutter.tell(kind, where)
             return lambda: self.cutter.tell("go", where)
         daemon = self.sidecars[where] if where < len(self.sidecars) else None
         if kind == "kill sidecar":
@@ -178,6 +178,8 @@ class World:
                 daemon.thaw()
             if not daemon.running():
                 daemon.start()
+        # What a sidecar shows of its journal may be a moment old.
+        time.sleep(0.3)
         for daemon in self.sidecars:
             harness.eventually(lambda: self.is_whole(daemon), "a sidecar's servers and journal", 20)
         time.sleep(0.05)
@@ -200,7 +202,9 @@ class World:
             kind = rng.choices(list(kinds), list(kinds.values()))[0]
             fault = {"kind": kind, "number": number, "at": rng.uniform(0.15, seconds * 0.85),
                      "for": rng.choice((0.02, 0.1, 0.3, 0.6))}
-            if kind in ("cut", "hold"):
+            if kind == "stall":
+                fault["for"] = rng.choice((0.3, 0.8, 1.5))
+            if kind in ("cut", "hold", "stall"):
                 fault.update(where=rng.randrange(len(self.sidecars)),
                              direction=rng.choice(("up", "down")),
                              bytes=rng.choice((0, rng.randrange(60), rng.randrange(400),
@@ -239,13 +243,14 @@ class World:
             worker.stdin.write(json.dumps(config).encode() + b"\n")
             worker.stdin.flush()
             workers.append(worker)
-        losses, self.flushes = [], []
+        losses, self.flushes, self.replayed = [], [], []
         try:
-            self.make_faults(faults, losses)
+            self.make_faults(faults, losses, seconds)
             for worker in workers:
                 self.read_line(worker)
             settled = self.settle()
-            said = {"settled": settled, "losses": losses, "flushes": self.flushes}
+            said = {"settled": settled, "losses": losses, "flushes": self.flushes,
+                    "replayed": self.replayed}
             results = []
             for worker in workers:
                 worker.stdin.write(json.dumps(said).encode() + b"\n")
@@ -278,7 +283,17 @@ class World:
             raise AssertionError("histories.py ended with status %s" % worker.wait())
         return line
 
-    def make_faults(self, faults, losses):
+    def wait_until(self, end):
+        """Meanwhile it is looked which sidecars have nothing in their journals."""
+        while time.monotonic() < end:
+            for number, daemon in enumerate(self.sidecars):
+                if self.journal and daemon.running() and not daemon.frozen:
+                    now = time.monotonic()
+                    if not any(row.get("journal_pending", 0) for row in daemon.show("servers")):
+                        self.replayed.append((now, number))
+            time.sleep(max(0.0, min(0.25, end - time.monotonic())))
+
+    def make_faults(self, faults, losses, seconds):
         """One after the other, by the clock; all in this thread, since a process that another one
         starts dies with it. A fault whose process has another one is left out."""
         begun = time.monotonic()
@@ -287,10 +302,10 @@ class World:
         busy = {}
         while events:
             at, _, number, fault, undo = heapq.heappop(events)
-            time.sleep(max(0.0, begun + at - time.monotonic()))
+            self.wait_until(begun + at)
             kind = fault["kind"]
             where = ("server" if "server" in kind or kind in ("evict", "flood") else
-                     "cutter" if kind in ("cut", "hold") else "sidecar", fault["where"])
+                     "cutter" if kind in ("cut", "hold", "stall") else "sidecar", fault["where"])
             if undo:
                 undo()
                 busy.pop(where)[1] = time.monotonic()
@@ -306,6 +321,7 @@ class World:
                 heapq.heappush(events, (at + fault["for"], 1, number, fault, undo))
             else:
                 span[1] = time.monotonic()
+        self.wait_until(begun + seconds)
 
     def stop(self):
         """What was wrong with the daemons, or None."""
@@ -324,7 +340,7 @@ class World:
 
 
 # What may happen in a round, with weights.
-FAULTS = {"kill server": 2, "freeze server": 3, "evict": 3, "flood": 1, "cut": 6, "hold": 2, "kill sidecar": 2,
+FAULTS = {"kill server": 2, "freeze server": 3, "evict": 3, "flood": 1, "cut": 6, "hold": 2, "stall": 2, "kill sidecar": 2,
           "freeze sidecar": 1, "reload": 1}
 
 
