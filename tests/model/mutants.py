@@ -32,9 +32,9 @@ CUTS = {"cut": 4, "hold": 2, "freeze server": 3}
 MUTANTS = {
     "fanout-no-companion": Mutant("fanout", "G2", [(
         "src/relay/mc_coherence.c",
-        "    if (!mc_is_mutation(client, place, verb, key))\n        return;\n    if (connection->",
+        "    if (!mc_is_mutation(client, place, verb, key))\n        return;\n    op->flags |=",
         "    if (!mc_is_mutation(client, place, verb, key) || key.len > 0)\n        return;\n"
-        "    if (connection->")], count=0),
+        "    op->flags |=")], count=0),
     # A stamp is not compared with the epoch.
     "no-compare": Mutant("epoch", "G[23]", [(
         EPOCH, "if (token_equal(&token, &op->token) ||", "if (token.words[0] != 1 ||")], count=0),

@@ -16,7 +16,6 @@ import mutants
 import world
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-JOURNAL = False
 DIALECTS = os.environ.get("MODEL_DIALECTS", "classic,meta,binary").split(",")
 SECONDS = float(os.environ.get("MODEL_SECONDS", 0))
 
@@ -72,12 +71,12 @@ class Histories(harness.Test):
 
 class Epoch(Histories):
     def test_g1_to_g5_random_histories(self):
-        self.rounds(self.world("epoch", sidecars=3, journal=False), 32, 1000)
+        self.rounds(self.world("epoch", sidecars=3), 32, 1000)
 
 
 class Fanout(Histories):
     def test_g2_g4_random_histories(self):
-        self.rounds(self.world("fanout", sidecars=3, journal=False), 12, 4000)
+        self.rounds(self.world("fanout", sidecars=3), 12, 4000)
 
 
 class Judge(Histories):
@@ -93,7 +92,7 @@ class Mutants(Histories):
     """With a guarantee switched off, the judge finds it. In short one of each mode; all of them
     with MODEL_MUTANTS=1."""
 
-    SHORT = ("fanout-no-companion", "no-mixed")
+    SHORT = ("fanout-no-companion", "no-mixed", "no-gate")
 
     def found(self, name, tries=10):
         mutant = mutants.MUTANTS[name]
@@ -140,7 +139,7 @@ def seed_test(path):
     def test(self):
         with open(path) as file:
             kept = json.load(file)
-        here = self.world(kept["mode"], **dict({"journal": JOURNAL}, **kept.get("world", {})))
+        here = self.world(kept["mode"], **kept.get("world", {}))
         for _ in range(kept.get("times", 1)):
             self.play(here, kept["seed"], **kept["round"])
     return test
