@@ -7,6 +7,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_binary.h \
     include/crossfade/relay/mc_census.h \
     include/crossfade/relay/mc_change.h \
+    include/crossfade/relay/mc_change_parts.h \
     include/crossfade/relay/mc_epoch.h \
     include/crossfade/relay/mc_errand.h \
     include/crossfade/relay/mc_client.h \
@@ -44,6 +45,7 @@ librelay_a_SOURCES = \
     src/relay/greeting.c \
     src/relay/mc_census.c \
     src/relay/mc_change.c \
+    src/relay/mc_change_write.c \
     src/relay/mc_client.c \
     src/relay/mc_coherence.c \
     src/relay/mc_connection.c \

@@ -10,7 +10,7 @@
 #include "crossfade/relay/mc_client.h"
 #include "crossfade/relay/mc_journal.h"
 
-struct change;
+struct mc_change;
 struct families;
 
 struct mc_plane {
@@ -25,7 +25,7 @@ struct mc_plane {
     struct slab ops;
     struct slab epoch_parts;             /* relay/mc_epoch.c */
     struct slab changes;                 /* relay/mc_change.c */
-    LIST_HEAD(, change) parked;          /* of these: those that wait for another's */
+    LIST_HEAD(, mc_change) parked;       /* of these: those that wait for another's */
     TAILQ_HEAD(, mc_client) client_list; /* with an idle timeout: longest idle first */
     LIST_HEAD(, mc_client) owed;         /* those that do not read as fast as they are answered */
     size_t client_count;
