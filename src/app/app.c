@@ -182,6 +182,26 @@ static bool host_drain(void *context, const char *by, const char *server, bool d
     return ok;
 }
 
+static bool host_forget_lost(void *context, const char *by, const char *server, char *text,
+                             size_t size)
+{
+    const struct app *app = context;
+
+    if (plan_server(app->plan, server) == NULL) {
+        (void)snprintf(text, size,
+                       "there is no memcached server \"%.200s\"; show servers lists them", server);
+        return false;
+    }
+    if (!mc_journal_forget_lost(app->journal, server)) {
+        (void)snprintf(text, size, "no invalidation for %.200s was lost", server);
+        return true;
+    }
+    note(app, by, "forget-lost", server);
+    log_info("memcached server %s is believed again, as %s says", server, by);
+    (void)snprintf(text, size, "what %.200s holds is believed again", server);
+    return true;
+}
+
 /*
  * What OpenSSL held for connections that are gone stays with malloc. After a burst it goes back to
  * the system; that takes some milliseconds, for which handshakes wait, and is therefore not done
@@ -385,6 +405,7 @@ static bool open_all(struct app *app, struct config *config, char *error, size_t
         .draining = host_draining,
         .flush = host_flush,
         .drain = host_drain,
+        .forget_lost = host_forget_lost,
         .seen = host_seen,
         .look = host_look,
         .clients = host_clients,

@@ -91,6 +91,7 @@ static const control_handler handlers[VERB_COUNT] = {
     [VERB_FLUSH] = command_flush,
     [VERB_DRAIN_SERVER] = command_drain_server,
     [VERB_ENABLE_SERVER] = command_enable_server,
+    [VERB_FORGET_LOST] = command_forget_lost,
     [VERB_RELOAD] = command_reload,
     [VERB_LOG] = command_log,
     [VERB_SHUTDOWN] = command_shutdown,

@@ -80,6 +80,17 @@ void command_enable_server(struct control_call *call, struct control_reply *repl
     drain_server(call, reply, false);
 }
 
+void command_forget_lost(struct control_call *call, struct control_reply *reply)
+{
+    char text[512];
+
+    if (call->host->forget_lost(call->host->context, call->by, call->arguments[0], text,
+                                sizeof(text)))
+        control_reply_ok(reply, "%s", text);
+    else
+        control_reply_error(reply, CONTROL_REFUSED, "%s", text);
+}
+
 void command_reload(struct control_call *call, struct control_reply *reply)
 {
     char text[sizeof(reply->sentence)];

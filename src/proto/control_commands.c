@@ -68,6 +68,8 @@ const struct control_command control_commands[VERB_COUNT] = {
         "send no request to a memcached server any more: misses for reads, errors for writes" },
     [VERB_ENABLE_SERVER] = { "cache", "enable server", "ADDRESS", 1, 1, 0, CONTROL_OPERATE, true,
         "use a drained memcached server again, with what it holds" },
+    [VERB_FORGET_LOST]   = { "cache", "forget-lost", "ADDRESS", 1, 1, 0, CONTROL_OPERATE, true,
+        "believe a memcached server again for which invalidations were lost" },
 
     [VERB_RELOAD]        = { "process", "reload",    "",  0, 0, OPTION_CHECK, CONTROL_ADMIN, false,
         "read the configuration again and put it in force (--check: only look at it)" },

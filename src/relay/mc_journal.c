@@ -107,17 +107,26 @@ static void say_lost(struct mc_owed *owed, uint64_t now, const char *why)
 
 /* -- What is owed ------------------------------------------------------------------------------ */
 
-static void enter(struct mc_owed *owed, uint64_t what)
+/* Of a gate that flaps a line is written once a second. */
+static void enter(struct mc_owed *owed)
 {
-    if ((atomic_fetch_add(&owed->gate, what) & ~MC_GATE_LOST) == 0)
-        log_warn("memcached server %s has not been told of invalidations: reads of isolated keys "
-                 "there are misses until it is",
-                 owed->name);
+    uint64_t now;
+
+    if ((uint32_t)atomic_fetch_add(&owed->gate, MC_GATE_ENTRY) != 0)
+        return;
+    now = wall_seconds();
+    if (atomic_exchange(&owed->closed_at, now) == now)
+        return;
+    atomic_store(&owed->announced, true);
+    log_warn("memcached server %s has not been told of invalidations: reads of isolated keys there "
+             "are misses until it is",
+             owed->name);
 }
 
-static void leave(struct mc_owed *owed, uint64_t what)
+static void leave(struct mc_owed *owed)
 {
-    if ((atomic_fetch_sub(&owed->gate, what) & ~MC_GATE_LOST) == what)
+    if ((uint32_t)atomic_fetch_sub(&owed->gate, MC_GATE_ENTRY) == MC_GATE_ENTRY &&
+        atomic_exchange(&owed->announced, false))
         log_info("memcached server %s has been told of all invalidations", owed->name);
 }
 
@@ -144,7 +153,7 @@ static bool add(struct mc_journal *journal, struct mc_owed *owed, struct journal
         return false;
     }
     entry->number = atomic_fetch_add(&journal->number, 1);
-    enter(owed, MC_GATE_ENTRY); /* before anybody can take it away */
+    enter(owed); /* before anybody can take it away */
     journal_map_write(&journal->map, slot, entry);
     (void)atomic_fetch_add(&owed->entries, 1);
     push(journal, owed, slot);
@@ -227,7 +236,7 @@ void mc_journal_done(struct mc_journal *journal, struct mc_owed *owed, uint32_t 
     journal_map_free(&journal->map, slot);
     push_free(journal, slot);
     (void)atomic_fetch_add(&owed->replayed, 1);
-    leave(owed, MC_GATE_ENTRY);
+    leave(owed);
 }
 
 void mc_journal_put_back(struct mc_journal *journal, struct mc_owed *owed, uint32_t slot)
@@ -584,7 +593,7 @@ static void expire(struct mc_journal *journal, struct mc_owed *owed, uint64_t no
             (void)atomic_fetch_add(&owed->dropped, 1);
             journal_map_free(&journal->map, slot);
             push_free(journal, slot);
-            leave(owed, MC_GATE_ENTRY);
+            leave(owed);
         }
         slot = next;
     }

@@ -91,3 +91,8 @@ check_PROGRAMS += tests/fuzz/fuzz_mc_auth
 tests_fuzz_fuzz_mc_auth_SOURCES = tests/fuzz/fuzz_mc_auth.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_mc_auth_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_mc_auth_LDADD = $(UNIT_LIBS_proto)
+
+check_PROGRAMS += tests/fuzz/fuzz_journal
+tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz_journal.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_journal_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_journal_LDADD = $(UNIT_LIBS_relay)

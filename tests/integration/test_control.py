@@ -28,7 +28,7 @@ COMMANDS = [
     ("resume", "resume"), ("hold", "hold"), ("resume", "resume"), ("abort", "abort"),
     ("retry", "retry"), ("promote", 'promote reason="tested"'), ("abort", "abort"),
     ("reset", "reset"), ("flush", "flush py3"), ("drain server", "drain server @server@"),
-    ("enable server", "enable server @server@"), ("reload", "reload --check"),
+    ("enable server", "enable server @server@"), ("forget-lost", "forget-lost @server@"), ("reload", "reload --check"),
     ("reload", "reload"), ("log", "log"),
     ("log", "log debug"), ("log", "log info"), ("shutdown", "shutdown drain=1s"),
 ]
@@ -38,7 +38,7 @@ READ = {"help", "version", "show rollout", "show arms", "show stages", "show cac
         "show backends", "show stats", "show config", "show events", "show suggest",
         "show clients", "why", "explain"}
 OPERATE = {"start", "advance", "percent", "pause", "resume", "hold", "abort", "retry", "promote",
-           "flush", "drain server", "enable server"}
+           "flush", "drain server", "enable server", "forget-lost"}
 ADMIN = {"reset", "reload", "log", "shutdown"}
 
 

@@ -60,6 +60,7 @@ void command_version(struct control_call *call, struct control_reply *reply);
 void command_flush(struct control_call *call, struct control_reply *reply);
 void command_drain_server(struct control_call *call, struct control_reply *reply);
 void command_enable_server(struct control_call *call, struct control_reply *reply);
+void command_forget_lost(struct control_call *call, struct control_reply *reply);
 void command_reload(struct control_call *call, struct control_reply *reply);
 void command_log(struct control_call *call, struct control_reply *reply);
 void command_shutdown(struct control_call *call, struct control_reply *reply);

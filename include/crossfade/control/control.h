@@ -47,6 +47,9 @@ struct control_host {
      * text[] says what came of it. */
     bool (*drain)(void *context, const char *by, const char *server, bool drain, char *text,
                   size_t text_size);
+    /* What that memcached server holds may be believed, though invalidations for it were lost. */
+    bool (*forget_lost)(void *context, const char *by, const char *server, char *text,
+                        size_t text_size);
     /* Adds what is known of the cache traffic; false: a worker did not answer in time. */
     bool (*seen)(void *context, struct families *into);
     /*

@@ -41,6 +41,7 @@ enum control_verb {
     VERB_FLUSH,
     VERB_DRAIN_SERVER,
     VERB_ENABLE_SERVER,
+    VERB_FORGET_LOST,
     VERB_RELOAD,
     VERB_LOG,
     VERB_SHUTDOWN,

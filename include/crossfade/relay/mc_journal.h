@@ -80,7 +80,9 @@ struct mc_owed {
     _Atomic bool claimed;  /* somebody has taken them */
     _Atomic uint64_t oldest; /* seconds since 1970, of an entry that waits; 0: none, or not known */
     _Atomic uint64_t told;   /* when a line about a floor was last written */
-    _Atomic uint64_t entries; /* made */
+    _Atomic uint64_t closed_at; /* seconds since 1970: when the gate was last closed, */
+    _Atomic bool announced;     /* and the log tells that */
+    _Atomic uint64_t entries;   /* made */
     _Atomic uint64_t replayed;
     _Atomic uint64_t failures; /* of replays */
     _Atomic uint64_t dropped;  /* by the bounds */

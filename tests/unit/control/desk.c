@@ -100,6 +100,15 @@ static bool host_drain(void *context, const char *by, const char *server, bool d
     return true;
 }
 
+static bool host_forget_lost(void *context, const char *by, const char *server, char *text,
+                             size_t size)
+{
+    (void)context;
+    (void)by;
+    (void)snprintf(text, size, "%s is believed", server);
+    return true;
+}
+
 static bool host_seen(void *context, struct families *into)
 {
     struct desk *desk = context;
@@ -179,6 +188,7 @@ void desk_make(struct desk *desk, bool with_rollout)
                                         .draining = host_draining,
                                         .flush = host_flush,
                                         .drain = host_drain,
+                                        .forget_lost = host_forget_lost,
                                         .seen = host_seen,
                                         .look = host_look,
                                         .clients = host_clients };

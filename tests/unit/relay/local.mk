@@ -14,6 +14,7 @@ tests_unit_test_relay_SOURCES = \
     tests/unit/relay/test_http_plane.c \
     tests/unit/relay/test_http_random.c \
     tests/unit/relay/test_mc_change.c \
+    tests/unit/relay/test_mc_journal.c \
     tests/unit/relay/test_mc_change_races.c \
     tests/unit/relay/test_mc_epoch.c \
     tests/unit/relay/test_mc_login.c
