@@ -65,6 +65,7 @@ static enum mc_reply_verdict parse_value(const char *at, const char *end, struct
     if (at == NULL)
         return MC_REPLY_BAD;
     out->with_cas = at < end;
+    out->behind_length = at;
     if (out->with_cas && (*at++ != ' ' || !slice_to_u64(slice_of(at, (size_t)(end - at)), &cas)))
         return MC_REPLY_BAD;
     return MC_REPLY_OK;
@@ -101,6 +102,7 @@ static inline bool hit(struct slice bytes, struct slice key, bool with_cas, stru
         return false;
     if (with_cas) {
         const char *number = at + 1;
+        out->behind_length = at;
         if (at == end || *at != ' ')
             return false;
         at = skip_cas(number, end);

@@ -48,7 +48,7 @@ static size_t epoch_item(const struct mc_op *op, struct slice bytes)
 {
     static const char middle[] = " 32 "; /* behind the one digit of the flags */
     struct slice wire = mc_text_epoch_wire(op);
-    const char *end = bytes.data + bytes.len;
+    const char *limit; /* of the line's numbers */
     const char *at = bytes.data + 6 + wire.len;
 
     if (bytes.len < 6 + wire.len + 2 + sizeof(middle) + EPOCH_LENGTH + 4 ||
@@ -57,10 +57,10 @@ static size_t epoch_item(const struct mc_op *op, struct slice bytes)
         memcmp(at + 2, middle, sizeof(middle) - 1) != 0)
         return 0;
     at += 2 + sizeof(middle) - 1;
-    while ((size_t)(end - at) > EPOCH_LENGTH + 4 && (unsigned)(unsigned char)*at - '0' <= 9)
+    limit = bytes.data + bytes.len - (EPOCH_LENGTH + 4);
+    while (at < limit && (unsigned)(unsigned char)*at - '0' <= 9)
         at++;
-    if ((size_t)(end - at) < EPOCH_LENGTH + 4 || memcmp(at, "\r\n", 2) != 0 ||
-        memcmp(at + 2 + EPOCH_LENGTH, "\r\n", 2) != 0)
+    if (at > limit || memcmp(at, "\r\n", 2) != 0 || memcmp(at + 2 + EPOCH_LENGTH, "\r\n", 2) != 0)
         return 0;
     return (size_t)(at - bytes.data) + EPOCH_LENGTH + 4;
 }
@@ -115,20 +115,17 @@ enum mc_pair mc_text_take_epoch(struct mc_connection *connection, struct mc_op *
 static char *write_tail(const struct mc_op *op, const struct mc_reply *reply, const char *from,
                         char *payload)
 {
-    const char *end = reply->line.data + reply->line.len;
-    const char *space = end;
+    const char *end = reply->behind_length;
+    size_t cas_len = (size_t)(reply->line.data + reply->line.len - end);
     uint64_t len = reply->value_len - STAMP_LENGTH;
     char *at = payload;
 
     *--at = '\n';
     *--at = '\r';
-    while (*--space != ' ')
-        ;
     if (wants_cas(op)) {
-        at -= end - space;
-        memmove(at, space, (size_t)(end - space));
+        at -= cas_len;
+        memmove(at, end, cas_len);
     }
-    end = space;
     do {
         *--at = (char)('0' + len % 10);
         len /= 10;

@@ -228,35 +228,32 @@ static bool is_text_byte(char c)
     return (unsigned char)c > ' ' && c != '\x7f';
 }
 
-/* Of eight bytes at once, as each read of epoch mode asks it: has one of them its top bit set here?
- */
+/* Of eight bytes at once, as each read of epoch mode asks it: the top bit of each that is not. */
 #define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
-static bool are_text_bytes(const char *bytes)
+static inline uint64_t not_text(const char *bytes)
 {
     uint64_t word;
-    uint64_t from_delete; /* a byte that is 0x7f is 0 here */
+    uint64_t low; /* the bytes without their top bits, so that no sum runs over into the next */
 
     memcpy(&word, bytes, sizeof(word));
-    from_delete = word ^ EACH_BYTE(0x7f);
-    return ((((word - EACH_BYTE(' ' + 1)) & ~word) |
-             ((from_delete - EACH_BYTE(1)) & ~from_delete)) &
-            EACH_BYTE(0x80)) == 0;
+    low = word & EACH_BYTE(0x7f);
+    /* A sum has the top bit if the byte is above a space; and if it is 0x7f. */
+    return (~(low + EACH_BYTE(0x7f - ' ')) | (low + EACH_BYTE(1))) & ~word & EACH_BYTE(0x80);
 }
 
 bool keyspace_is_text(struct slice key)
 {
-    size_t i = 0;
+    uint64_t found = 0;
 
-    if (key.len >= 8) {
-        for (; i + 8 < key.len; i += 8)
-            if (!are_text_bytes(key.data + i))
+    if (key.len < 8) {
+        for (size_t i = 0; i < key.len; i++)
+            if (!is_text_byte(key.data[i]))
                 return false;
-        return are_text_bytes(key.data + key.len - 8);
+        return true;
     }
-    for (; i < key.len; i++)
-        if (!is_text_byte(key.data[i]))
-            return false;
-    return true;
+    for (size_t i = 0; i + 8 < key.len; i += 8)
+        found |= not_text(key.data + i);
+    return (found | not_text(key.data + key.len - 8)) == 0;
 }
 
 /* A key that only base64 can name, and not with this prefix. */
@@ -327,12 +324,14 @@ static void describe_own(struct key_place *place, enum config_coherence coherenc
 
 void keyspace_epoch(const struct keyspace *keyspace, struct slice key, struct key_place *place)
 {
+    bool hashed =
+        epoch_prefix.len + key.len > KEY_MAX || is_digest_form(key) || !keyspace_is_text(key);
+
     (void)keyspace;
     describe_own(place, COHERENCE_EPOCH);
     place->prefix = epoch_prefix;
-    place->hashed =
-        epoch_prefix.len + key.len > KEY_MAX || is_digest_form(key) || !keyspace_is_text(key);
-    place->wire_len = epoch_prefix.len + (place->hashed ? DIGEST_FORM : key.len);
+    place->hashed = hashed;
+    place->wire_len = epoch_prefix.len + (hashed ? DIGEST_FORM : key.len);
 }
 
 bool keyspace_bystander(const struct keyspace *keyspace, struct slice key, struct key_place *place)

@@ -15,6 +15,7 @@ STAMP = 20
 
 def config(*servers, **changes):
     changes.setdefault("coherence", "epoch")
+    changes.setdefault("timeouts", {"connect": "2s", "request": "5s"})
     return harness.cache_config(*servers, **changes)
 
 

@@ -38,6 +38,7 @@ struct mc_reply {
     struct slice key;
     uint64_t value_len; /* without the line end behind it */
     bool with_cas;
+    const char *behind_length; /* if with_cas: in the line, where the length's digits end */
 };
 
 enum mc_reply_verdict {
