@@ -61,6 +61,29 @@ static void check_debug(struct slice bytes)
         ensure(mc_meta_debug_parse(slice_of(bytes.data, cut), wire, &part) == MC_REPLY_MORE);
 }
 
+/* Epoch mode: the value that the server has is longer, and its cas number is not shown. */
+static void check_stamped(const struct mc_meta_reply *reply)
+{
+    static const struct mc_meta_echo echo = {
+        .key = SLICE_INIT("own"), .letters = SLICE_INIT("st"), .stamp = 20, .hidden = 'c'
+    };
+    struct mc_meta_echo bare = echo;
+    struct mc_meta_reply again;
+    char head[MC_META_HEAD_MAX];
+    size_t len;
+
+    if (reply->code == MC_META_ME || reply->value_len < echo.stamp)
+        return;
+    len = mc_meta_reply_write(reply, &echo, 0, head);
+    ensure(mc_meta_reply_parse(slice_of(head, len), &again) == MC_REPLY_OK);
+    ensure(again.code == reply->code && again.value_len + echo.stamp == reply->value_len);
+    ensure(again.cas == 0 && again.won == reply->won && again.lost == reply->lost);
+    bare.bare = true;
+    len = mc_meta_reply_write(reply, &bare, 0, head);
+    ensure(mc_meta_reply_parse(slice_of(head, len), &again) == MC_REPLY_OK);
+    ensure(again.code == (reply->code == MC_META_VA ? MC_META_HD : reply->code));
+}
+
 static void check_reply(struct slice bytes)
 {
     static const struct mc_meta_echo echo = { .key = SLICE_INIT("own"),
@@ -86,6 +109,7 @@ static void check_reply(struct slice bytes)
     ensure(mc_meta_reply_parse(slice_of(head, len), &again) == MC_REPLY_OK);
     ensure(again.line_len == len && again.code == reply.code && again.value_len == reply.value_len);
     ensure(again.won == reply.won);
+    check_stamped(&reply);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -296,6 +296,52 @@ Test(mc_meta, writes_the_line_for_the_server)
                "mg foo s v t f c h l P u C1 D5 J7 I F4 MZ N1 O000000a1\r\n");
 }
 
+Test(mc_meta, takes_the_numbers)
+{
+    struct mc_meta meta;
+    struct slice answer;
+
+    cr_assert_eq(mc_meta_parse(MC_META_ARITHMETIC, SLICE(" n N-30 J7 D18446744073709551615 C5 c t"),
+                               &meta, &answer),
+                 MC_META_OK);
+    cr_assert(meta.vivifies && meta.has_cas && meta.wants_cas && meta.wants_ttl);
+    cr_assert(meta.vivify_exptime == -30 && meta.initial == 7 && meta.delta == UINT64_MAX &&
+              meta.cas == 5);
+    cr_assert_eq(mc_meta_parse(MC_META_ARITHMETIC, SLICE(" n Dx Nx Cx Jx"), &meta, &answer),
+                 MC_META_OK);
+    cr_assert(meta.delta == 1 && meta.vivify_exptime == 0 && meta.cas == 0 && meta.initial == 0);
+}
+
+Test(mc_meta, writes_what_the_proxy_wants_of_its_own)
+{
+    char line[MC_META_LINE_MAX];
+    char letters[MC_META_FLAGS_MAX];
+    struct mc_meta meta;
+    struct slice answer;
+    size_t len;
+
+    cr_assert_eq(mc_meta_parse(MC_META_GET, SLICE(" foo s Oxy N30"), &meta, &answer), MC_META_OK);
+    cr_assert(mc_meta_add(&meta, SLICE(" c v")));
+    len = mc_meta_write(MC_META_GET, &meta, SLICE("p.1:foo"), false, "000000a1", line);
+    cr_assert(slice_equal(slice_of(line, len), SLICE("mg p.1:foo s O000000a1 N30 c v\r\n")));
+    cr_assert_eq(mc_meta_parse(MC_META_SET, SLICE(" foo 5 I T30 C9"), &meta, &answer), MC_META_OK);
+    meta.stamp = 20;
+    meta.left_out = SLICE("I");
+    len = mc_meta_write(MC_META_SET, &meta, SLICE("p.1:foo"), false, "000000a1", line);
+    cr_assert(slice_equal(slice_of(line, len), SLICE("ms p.1:foo 25 T30 C9 O000000a1\r\n")));
+    cr_assert(slice_equal(slice_of(letters, mc_meta_letters(&meta, letters)), SLICE("ITC")));
+    /* 17 flags are the most, the mark among them. */
+    cr_assert_eq(
+        mc_meta_parse(MC_META_GET, SLICE(" foo s t f h l P u L C1 D5 J7 I F4 q k"), &meta, &answer),
+        MC_META_OK);
+    cr_assert(mc_meta_add(&meta, SLICE(" c v")));
+    cr_assert_eq(mc_meta_parse(MC_META_GET, SLICE(" foo s t f h l P u L C1 D5 J7 I F4 MZ R1"),
+                               &meta, &answer),
+                 MC_META_OK);
+    cr_assert(mc_meta_add(&meta, SLICE(" v")));
+    cr_assert(!mc_meta_add(&meta, SLICE(" c v")));
+}
+
 Test(mc_meta, numbers_its_marks)
 {
     char mark[MC_META_MARK_LENGTH];

@@ -161,6 +161,40 @@ Test(mc_meta_reply, gives_the_client_its_own_key_and_opaque)
     check_head("ME p.1:foo size=2 size=68\r\n", &none, 4, "ME foo size=2 size=64\r\n");
 }
 
+Test(mc_meta_reply, keeps_to_itself_what_it_has_asked_for_of_its_own)
+{
+    const struct mc_meta_echo value = {
+        .key = SLICE("foo"), .letters = SLICE("vsk"), .stamp = 20, .hidden = 'c'
+    };
+    const struct mc_meta_echo bare = {
+        .key = SLICE("foo"), .letters = SLICE("st"), .stamp = 20, .bare = true, .hidden = 'c'
+    };
+    const struct mc_meta_echo cas = { .key = SLICE("foo"), .letters = SLICE("cs"), .stamp = 20 };
+    const struct mc_meta_echo empty = { .key = SLICE("foo"), .letters = SLICE("s"), .bare = true };
+
+    check_head("VA 25 s25 c9 O000000a1 W\r\n", &value, 0, "VA 5 s5 kfoo W\r\n");
+    check_head("VA 20 s20 c9 O000000a1\r\n", &value, 0, "VA 0 s0 kfoo\r\n");
+    check_head("VA 25 s25 t-1 c9 O000000a1 Z\r\n", &bare, 0, "HD s5 t-1 Z\r\n");
+    check_head("VA 1000020 c9 s1000020 O000000a1\r\n", &cas, 0, "VA 1000000 c9 s1000000\r\n");
+    check_head("VA 0 s0 O000000a1 W\r\n", &empty, 0, "HD s0 W\r\n");
+    check_head("HD c9 s25 O000000a1\r\n", &cas, 0, "HD c9 s5\r\n");
+    /* What cannot be is passed on as it came. */
+    check_head("HD sx O000000a1\r\n", &cas, 0, "HD sx\r\n");
+    check_head("HD s5 O000000a1\r\n", &cas, 0, "HD s5\r\n");
+}
+
+Test(mc_meta_reply, knows_who_has_won)
+{
+    struct mc_meta_reply reply;
+
+    cr_assert_eq(mc_meta_reply_parse(SLICE("VA 0 c7 O1 W\r\n"), &reply), MC_REPLY_OK);
+    cr_assert(reply.won && !reply.lost && reply.cas == 7);
+    cr_assert_eq(mc_meta_reply_parse(SLICE("HD Z c18446744073709551615\r\n"), &reply), MC_REPLY_OK);
+    cr_assert(!reply.won && reply.lost && reply.cas == UINT64_MAX);
+    cr_assert_eq(mc_meta_reply_parse(SLICE("HD cx\r\n"), &reply), MC_REPLY_OK);
+    cr_assert(!reply.won && !reply.lost && reply.cas == 0);
+}
+
 Test(mc_meta_reply, says_nothing_of_what_is_usual_when_quiet)
 {
     const struct mc_meta_echo loud = { .quiet = false };
