@@ -129,9 +129,19 @@ static void release(struct mc_connection *connection)
 
 void mc_server_upload_done(struct mc_connection *connection, bool broken)
 {
+    struct mc_op *op;
+
     release(connection);
-    if (broken)
-        mc_connection_fail(connection, "the client went away in the middle of a value", false);
+    if (!broken)
+        return;
+    /* Half a command is none: nothing will be stored by it, nobody is to be told of it, and what is
+     * there may be believed. */
+    op = STAILQ_EMPTY(&connection->ops) ? NULL : mc_connection_take(connection);
+    mc_connection_fail(connection, "the client went away in the middle of a value", false);
+    if (op == NULL)
+        return;
+    op->flags &= ~(uint32_t)(MC_OP_INVALIDATES | MC_OP_TELL);
+    mc_op_part_failed(op, "its client went away in the middle of a value");
 }
 
 void mc_upload_failed(struct mc_connection *connection)
