@@ -78,10 +78,10 @@ static bool is_number(struct slice line)
     return slice_to_u64(line, &n);
 }
 
-/* Behind the digits of a cas number that begins at `at`. */
+/* Behind the digits of a cas number that begins at `at`; of so many that it cannot overflow. */
 static const char *skip_cas(const char *at, const char *end)
 {
-    const char *limit = end - at > 20 ? at + 20 : end;
+    const char *limit = end - at > 19 ? at + 19 : end;
 
     while (at < limit && (unsigned)(unsigned char)*at - (unsigned)'0' <= 9)
         at++;

@@ -181,6 +181,18 @@ class Matrix(harness.Test):
     def test_g7_php_in_binary_by_epochs(self):
         self.drive_by_epochs("php", binary=True, nodelay=True)
 
+    def test_g7_pylibmc_by_epochs(self):
+        self.drive_by_epochs("pylibmc", behaviours={"cas": True})
+
+    def test_g7_django_with_pymemcache_by_epochs(self):
+        self.drive_by_epochs("django", backend="PyMemcacheCache")
+
+    def test_g7_php_by_epochs(self):
+        self.drive_by_epochs("php", nodelay=True)
+
+    def test_g7_cache_memcached_fast_by_epochs(self):
+        self.drive_by_epochs("Cache::Memcached::Fast", namespace="ns:")
+
     def test_g7_pylibmc(self):
         self.drive("pylibmc", behaviours={})
 

@@ -123,6 +123,13 @@ class Server(hostile.Fake):
         return self.keep(key, flags, data)
 
 
+def trusts(wire):
+    """Is the server written to, and read from, as if nothing had been?"""
+    if wire.send(store(b"set", b"x", b"y")).line() != b"STORED\r\n":
+        return False
+    return wire.send(b"get x\r\n").until(b"END\r\n") != b"END\r\n"
+
+
 class Pieces(harness.Test):
     """Replies that come in pieces, from a server that does not know the meta protocol."""
 
@@ -207,8 +214,7 @@ class Pieces(harness.Test):
         self.fake.reply = once
 
     def is_trusted(self):
-        self.b.send(store(b"set", b"x", b"y"))
-        return self.b.line() == b"STORED\r\n"
+        return trusts(self.b)
 
     def test_a_server_that_lies_is_not_believed(self):
         """Each of these closes the connection; the client hears a miss, as the default is."""
@@ -227,6 +233,11 @@ class Pieces(harness.Test):
             item(EPOCH + b"k", epoch) + item(mine[:-1] + b"l", stamped) + b"END\r\n",
             item(EPOCH + b"k", epoch, b"") + item(mine, stamped) + b"END\r\n",
             item(EPOCH + b"k", epoch) + item(mine, stamped, b"") + b"END\r\n",
+            item(EPOCH + b"k", epoch, b" 18446744073709551616") + item(mine, stamped) + b"END\r\n",
+            item(EPOCH + b"k", epoch[:24] + b"keep####") +
+            item(mine, stamped, b" 99999999999999999999") + b"END\r\n",
+            item(EPOCH + b"k", epoch[:24] + b"keep####") +
+            item(mine, bytes(16) + stamped[16:], b" 18446744073709551615") + b"END\r\n",
             item(EPOCH + b"k", epoch, b" 5 5") + item(mine, stamped) + b"END\r\n",
             item(EPOCH + b"k", epoch + b"x", length=32) + item(mine, stamped) + b"END\r\n",
             item(EPOCH + b"k", epoch) + item(mine, stamped + b"xx", length=25) + b"END\r\n",
@@ -275,9 +286,8 @@ class Failures(harness.Test):
         self.fake.script = script
 
     def is_trusted(self):
-        """By the workers of both clients."""
-        answers = [wire.send(store(b"set", b"x", b"y")).line() for wire in (self.a, self.b)]
-        return answers == [b"STORED\r\n"] * 2
+        """By the workers of both clients, and nothing is left that it has to be told before reads."""
+        return all(trusts(wire) for wire in (self.a, self.b))
 
     def retry(self, steps):
         """A fill fails; the other arm deletes; the client tries again with what it has read before."""

@@ -114,6 +114,59 @@ Test(mc_reply, a_hit_of_the_expected_key_is_the_same_either_way)
     }
 }
 
+Test(mc_reply, a_hit_with_a_cas_number_is_the_same_either_way)
+{
+    static const struct {
+        const char *line;
+        bool hit;
+    } rows[] = {
+        { "VALUE key 0 5 1\r\n", true },
+        { "VALUE key 4294967295 4294967295 9999999999999999999\r\n", true },
+        { "VALUE key 0 5 18446744073709551615\r\n", false }, /* the long way takes it */
+        { "VALUE key 0 5 18446744073709551616\r\n", false },
+        { "VALUE key 0 5 99999999999999999999\r\n", false },
+        { "VALUE key 0 5\r\n", false },
+        { "VALUE key 0 5 \r\n", false },
+        { "VALUE key 0 5  7\r\n", false },
+        { "VALUE key 0 5 7 \r\n", false },
+        { "VALUE key 0 5 7 8\r\n", false },
+        { "VALUE key 0 5 -7\r\n", false },
+        { "VALUE key 0 5 7\n", false },
+        { "VALUE keys 0 5 7\r\n", false },
+        { "END\r\nEND\r\nEND\r\nEND\r\n", false },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct slice bytes = slice_string(rows[i].line);
+        struct mc_reply hit, whole;
+        for (size_t len = 0; len < bytes.len; len++)
+            cr_assert_not(mc_reply_hit_cas(slice_of(bytes.data, len), SLICE("key"), &hit), "%s",
+                          rows[i].line);
+        cr_assert_eq(mc_reply_hit_cas(bytes, SLICE("key"), &hit), rows[i].hit, "%s", rows[i].line);
+        if (!rows[i].hit)
+            continue;
+        cr_assert_eq(mc_reply_parse(bytes, &whole), MC_REPLY_OK);
+        cr_assert_eq(whole.kind, hit.kind);
+        cr_assert_eq(whole.line_len, hit.line_len);
+        cr_assert(slice_equal(whole.line, hit.line) && slice_equal(whole.key, hit.key));
+        cr_assert_eq(whole.value_len, hit.value_len);
+        cr_assert_eq(whole.behind_length, hit.behind_length);
+        cr_assert(whole.with_cas && hit.with_cas);
+    }
+}
+
+Test(mc_reply, tells_flags_and_cas_number)
+{
+    struct mc_reply reply;
+    uint32_t flags;
+    uint64_t cas;
+
+    cr_assert_eq(mc_reply_parse(SLICE("VALUE key 4294967295 5 18446744073709551615\r\n"), &reply),
+                 MC_REPLY_OK);
+    mc_reply_numbers(&reply, &flags, &cas);
+    cr_assert_eq(flags, UINT32_MAX);
+    cr_assert_eq(cas, UINT64_MAX);
+}
+
 Test(mc_reply, refuses_what_the_protocol_does_not_know)
 {
     struct mc_reply reply;
