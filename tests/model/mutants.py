@@ -65,8 +65,8 @@ MUTANTS = {
         "(fills && change->rounds > MC_CHANGE_ROUNDS)")], count=0, adds=0.6),
     # A change overwrites the epoch item that another has written meanwhile.
     "blind-change": Mutant("epoch", "G[23]|cas", [(
-        CHANGE, "? MC_ERRAND_CAS\n                   : change->no_epoch",
-        "? MC_ERRAND_SET\n                   : change->no_epoch")], count=0,
+        "src/relay/mc_change_write.c", "!token_is_none(&change->now.token) ? MC_ERRAND_CAS",
+        "!token_is_none(&change->now.token) ? MC_ERRAND_SET")], count=0,
         weights={"cas": 30, "append": 20}),
     # What a change keeps current is any value.
     "keep-any": Mutant("epoch", "G[23]", [(

@@ -94,6 +94,11 @@ class Mutants(Histories):
 
     SHORT = ("fanout-no-companion", "no-mixed", "no-gate")
 
+    def test_all_can_be_made(self):
+        for name, mutant in mutants.MUTANTS.items():
+            with self.subTest(name):
+                self.assertTrue(mutants.replaced(harness.SOURCE, mutant.changes, mutant.also))
+
     def found(self, name, tries=10):
         mutant = mutants.MUTANTS[name]
         given = os.environ.get("CROSSFADE_BUILD")
