@@ -87,16 +87,23 @@ static bool is_read(enum mc_verb verb)
     return is_relative(verb) || verb == MC_TOUCH || verb == MC_CAS;
 }
 
-/* Whatever it was to do may be done, or not, or be done later. */
-void mc_change_fail(struct mc_change *change, const char *why)
+static void end(struct mc_change *change, const char *why)
 {
     char text[sizeof(change->why)];
 
     (void)snprintf(text, sizeof(text), "%s", why);
     put_back(change);
-    if (is_mutation(change->request.verb, change->writes))
-        mc_journal_epoch(change->server, change->dialect, change->op->client, change->request.key);
     mc_op_part_failed(release(change), text);
+}
+
+/* Whatever it was to do may be done, or not, or be done later. */
+void mc_change_fail(struct mc_change *change, const char *why)
+{
+    enum mc_verb verb = change->request.verb;
+
+    if (is_mutation(verb, change->writes) && (change->has_written || !is_relative(verb)))
+        mc_journal_epoch(change->server, change->dialect, change->op->client, change->request.key);
+    end(change, why);
 }
 
 static void refuse_fill(struct mc_change *change)
@@ -142,7 +149,8 @@ void mc_change_next_round(struct mc_change *change)
         return;
     }
     counter_add(&change->op->cell->changes_given_up, 1);
-    mc_change_fail(change, "too many changes of this key at once");
+    /* Each that was faster has told the others: nothing is owed. */
+    end(change, "too many changes of this key at once");
 }
 
 /* -- What comes of what is stored -------------------------------------------------------------- */

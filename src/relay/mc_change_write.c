@@ -232,6 +232,7 @@ static void write_epoch(struct mc_change *change)
 
     if (change->is_current && !deletes)
         epoch.keep = change->cas;
+    change->has_written = true;
     epoch_write(&epoch, bytes);
     change->token = epoch.token;
     mc_errand_clear(errand, mc_change_pool(change));

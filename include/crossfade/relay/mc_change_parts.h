@@ -24,6 +24,7 @@ struct mc_change {
     unsigned rounds;
     unsigned waits; /* for the change that has written the epoch's token, which is: */
     struct token waits_for;
+    bool has_written;   /* the epoch item, or tried to */
     unsigned under_way; /* errands */
     struct mc_errand epoch;
     struct mc_errand value;

@@ -169,6 +169,7 @@ Test(mc_change_races, it_gives_up_at_last)
     cr_assert_eq(rig.steps, 3 * MC_CHANGE_ROUNDS);
     cr_assert_eq(RIG_STAT(&rig, change_rounds), MC_CHANGE_ROUNDS);
     cr_assert_eq(RIG_STAT(&rig, changes_given_up), 1);
+    cr_assert_eq(mc_owed_pending(rig.server->owed), 0);
     change_assert_value(&rig, "5");
     epoch_rig_close(&rig);
 }
@@ -229,6 +230,7 @@ Test(mc_change_races, what_fails_is_no_success_and_leaves_one_value)
             struct epoch_rig rig;
             struct mc_change_request request;
             bool written = step == 4 && faults[i] == RIG_LOST_ANSWER;
+            unsigned owed = step > 2; /* who has only looked owes nothing */
             epoch_rig_open(&rig, TWO_ARMS, "");
             change_fill(&rig, "1");
             rig.fault = faults[i];
@@ -242,12 +244,13 @@ Test(mc_change_races, what_fails_is_no_success_and_leaves_one_value)
             cr_assert_eq(RIG_STAT(&rig, failed), 1);
             /* No read before others are told of what may have been done. */
             rig.fault = RIG_NONE;
-            cr_assert_eq(mc_owed_pending(rig.server->owed), 1);
-            change_run(&rig, &request);
-            change_assert_failed(&rig, "SERVER_ERROR");
-            cr_assert_eq(mc_owed_pending(rig.server->owed), 1);
-            cr_assert_eq(epoch_rig_deliver(&rig), 1);
-            cr_assert_null(epoch_rig_epoch(&rig));
+            cr_assert_eq(mc_owed_pending(rig.server->owed), owed);
+            if (owed > 0) {
+                change_run(&rig, &request);
+                change_assert_failed(&rig, "SERVER_ERROR");
+            }
+            cr_assert_eq(epoch_rig_deliver(&rig), owed);
+            cr_assert_eq(epoch_rig_epoch(&rig) == NULL, owed > 0);
             change_fill(&rig, "7");
             cr_assert_eq(change_count(&rig, MC_INCR, 1), MC_CHANGED);
             change_assert_value(&rig, "8");
