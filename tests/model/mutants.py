@@ -1,7 +1,7 @@
 """Daemons with one guarantee switched off, made from the sources by exact replacement.
 
-The judge of the random histories has to find each, or it proves nothing. A mutant is the build's own
-daemon, linked anew with the changed files in front of the libraries; nothing of it is ever in a
+The judge of the random histories has to find each, or it proves nothing. A mutant is the build's
+own daemon, linked anew with the changed files in front of the libraries; nothing of it is ever in a
 build folder. The text that is replaced must be there exactly once: who changes it changes it here.
 """
 import os
@@ -27,8 +27,8 @@ INVALIDATING = {"read_fill": 30, "delete": 14, "through": 25, "arm_counter": 0}
 KILLS = {"kill server": 3, "cut": 3, "hold": 2}
 CUTS = {"cut": 4, "hold": 2, "freeze server": 3}
 
-# name: the mode, what the violation begins with (a regular expression), [(file, old, new)], and what
-# is special about its rounds.
+# name: the mode, what the violation begins with (a regular expression), [(file, old, new)], and
+# what is special about its rounds.
 MUTANTS = {
     "fanout-no-companion": Mutant("fanout", "G2", [(
         "src/relay/mc_coherence.c",
@@ -40,8 +40,8 @@ MUTANTS = {
         EPOCH, "if (token_equal(&token, &op->token) ||", "if (token.words[0] != 1 ||")], count=0),
     # An invalidation is the own arm's alone.
     "own-arm-only": Mutant("epoch", "G[23]", [(
-        EPOCH, "    keyspace_epoch(keyspace_of(op), key, &place);\n    part = part_create(connection, "
-        "op, kind ==", "    if (key.len > 0)\n        return true;\n    keyspace_epoch("
+        EPOCH, "    keyspace_epoch(keyspace_of(op), key, &place);\n    part = part_create("
+        "connection, op, kind ==", "    if (key.len > 0)\n        return true;\n    keyspace_epoch("
         "keyspace_of(op), key, &place);\n    part = part_create(connection, op, kind ==")],
         count=0),
     # A fill is stamped with the token of the moment at which it is stored.
@@ -100,13 +100,15 @@ MUTANTS = {
     # It dies with its process.
     "journal-in-memory": Mutant("epoch", "G[23]", [(
         JOURNAL, "    journal_map_write(&journal->map, slot, entry);",
-        "    if (slot == MC_JOURNAL_NONE)\n        journal_map_write(&journal->map, slot, entry);")],
+        "    if (slot == MC_JOURNAL_NONE)\n"
+        "        journal_map_write(&journal->map, slot, entry);")],
         kinds={"kill sidecar": 3, "hold": 4, "cut": 2, "freeze server": 2}, count=16, journal=True,
         weights=INVALIDATING),
     # A fill that failed does not give its miss back, and is tried again.
     "no-put-back": Mutant("epoch", "G3", [(
         "src/relay/mc_op.c", "    if (op->client != NULL)\n        mc_epoch_put_back(",
-        "    if (op->client == NULL)\n        mc_epoch_put_back(")], kinds=CUTS, count=14, retries=0.9),
+        "    if (op->client == NULL)\n        mc_epoch_put_back(")], kinds=CUTS, count=14,
+        retries=0.9),
 }
 
 

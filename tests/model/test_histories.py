@@ -16,7 +16,6 @@ import mutants
 import world
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DIALECTS = os.environ.get("MODEL_DIALECTS", "classic,meta,binary").split(",")
 SECONDS = float(os.environ.get("MODEL_SECONDS", 0))
 
 
@@ -109,7 +108,7 @@ class Mutants(Histories):
         try:
             here = self.world(mutant.mode, sidecars=2, journal=mutant.journal)
             for seed in range(1, tries + 1):
-                result = here.round(seed, seconds=3, operations=1 << 40, dialects=DIALECTS, **mutant.round)
+                result = here.round(seed, seconds=3, operations=1 << 40, **mutant.round)
                 finds = [text for text in result["violations"] if re.match(mutant.finds, text)]
                 if finds:
                     print("%s: found with seed %d:\n%s" % (name, seed, min(finds, key=len)))

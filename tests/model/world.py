@@ -138,8 +138,8 @@ class World:
         """Deletes some of a server's items behind everybody's back, as it may do itself."""
         try:
             with server.wire(1.0) as wire:
-                names = [line[4:].split(b" ")[0] for line in
-                         wire.send(b"lru_crawler metadump all\r\n").until(b"END\r\n", 1.0).split(b"\n")
+                dump = wire.send(b"lru_crawler metadump all\r\n").until(b"END\r\n", 1.0)
+                names = [line[4:].split(b" ")[0] for line in dump.split(b"\n")
                          if line.startswith(b"key=")]
                 names = [urllib.parse.unquote_to_bytes(name) for name in names]
                 names = [name for name in names if rng.random() < share]
@@ -340,8 +340,8 @@ class World:
 
 
 # What may happen in a round, with weights.
-FAULTS = {"kill server": 2, "freeze server": 3, "evict": 3, "flood": 1, "cut": 6, "hold": 2, "stall": 2, "kill sidecar": 2,
-          "freeze sidecar": 1, "reload": 1}
+FAULTS = {"kill server": 2, "freeze server": 3, "evict": 3, "flood": 1, "cut": 6,
+          "hold": 2, "stall": 2, "kill sidecar": 2, "freeze sidecar": 1, "reload": 1}
 
 
 def shrink(make, seed, arguments, seconds, say=print):
@@ -398,7 +398,7 @@ def shrink(make, seed, arguments, seconds, say=print):
                                                    clients=best.get("clients", 24) // 2):
         pass
     # Kinds of commands.
-    from histories import KINDS
+    from clients import KINDS
     weights = dict(KINDS, **(best.get("weights") or {}))
     for kind in sorted(weights, key=lambda kind: weights[kind]):
         if weights[kind] and time.monotonic() < end:
