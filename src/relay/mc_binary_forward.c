@@ -215,8 +215,7 @@ static enum mc_step forward_write(struct mc_client *client,
         upload = false;
         counter_add(&client->cell->refused, 1);
     }
-    connection = upload ? mc_server_upload(server, client)
-                        : mc_server_connection(server, &mc_binary, client->affinity);
+    connection = mc_journal_writer(server, client, place, request.verb, upload);
     op = mc_binary_op(client, &request);
     if (op == NULL)
         return MC_STEP_CLOSE;

@@ -88,9 +88,24 @@ static bool invalidates(struct mc_client *client, const struct key_place *place,
     return verb != MC_ADD && verb != MC_TOUCH;
 }
 
+struct mc_connection *mc_journal_writer(struct mc_server *server, struct mc_client *client,
+                                        const struct key_place *place, enum mc_verb verb,
+                                        bool upload)
+{
+    if (mc_reads_by_writing(verb) && mc_owed_closed(server->owed, place)) {
+        client->upload_refused = false;
+        return NULL;
+    }
+    return upload ? mc_server_upload(server, client)
+                  : mc_server_connection(server, client->dialect, client->affinity);
+}
+
 void mc_journal_unsent(struct mc_client *client, struct mc_server *server,
                        const struct key_place *place, enum mc_verb verb, struct slice key)
 {
+    /* What goes by the stored value alone has not changed anything. */
+    if (verb == MC_INCR || verb == MC_DECR || verb == MC_APPEND || verb == MC_PREPEND)
+        return;
     if (mc_is_epoch(place)) {
         if (invalidates(client, place, verb, key))
             mc_journal_epoch(server, client->dialect, client, key);

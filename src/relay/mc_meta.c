@@ -192,10 +192,12 @@ static enum mc_step forward(struct mc_client *client, struct mc_meta_command *co
     struct mc_server *server =
         client->view->servers[placement_server(mc_client_plan(client)->placement, command->key)];
     bool get = command->request->verb == MC_META_GET;
+    bool debug = command->request->verb == MC_META_DEBUG;
     struct mc_connection *connection =
-        upload ? mc_server_upload(server, client)
-        : get  ? mc_journal_reader(server, &mc_text, client->affinity, &command->place)
-               : mc_server_connection(server, &mc_text, client->affinity);
+        get     ? mc_journal_reader(server, &mc_text, client->affinity, &command->place)
+        : debug ? mc_server_connection(server, &mc_text, client->affinity)
+                : mc_journal_writer(server, client, &command->place, mc_meta_classic_verb(command),
+                                    upload);
     char line[MC_META_LINE_MAX];
     struct mc_op *op;
     size_t len;
@@ -213,7 +215,7 @@ static enum mc_step forward(struct mc_client *client, struct mc_meta_command *co
             break;
         }
     }
-    if (command->request->verb != MC_META_DEBUG && mc_observe_due(client->plane))
+    if (!debug && mc_observe_due(client->plane))
         observe(client, command);
     count(client, command);
     if (command->meta.stamp > 0)
@@ -223,7 +225,7 @@ static enum mc_step forward(struct mc_client *client, struct mc_meta_command *co
     if (op == NULL)
         return MC_STEP_CLOSE;
     if (connection == NULL) {
-        if (!get && command->request->verb != MC_META_DEBUG)
+        if (!get && !debug)
             mc_journal_unsent(client, server, &command->place, effect_of(client, command),
                               command->key);
         mc_op_fail_here(op, server);

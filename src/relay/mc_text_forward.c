@@ -208,8 +208,7 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
         make_delete(&request);
     server =
         client->view->servers[placement_server(mc_client_plan(client)->placement, request.keys)];
-    connection = upload ? mc_server_upload(server, client)
-                        : mc_server_connection(server, &mc_text, client->affinity);
+    connection = mc_journal_writer(server, client, &place, request.verb, upload);
     op = mc_client_op(client, request.verb);
     if (op == NULL)
         return MC_FORWARD_NO_MEMORY;

@@ -127,21 +127,26 @@ static void release(struct mc_connection *connection)
     wake_first(connection->server);
 }
 
-void mc_server_upload_done(struct mc_connection *connection, bool broken)
+/* The client has not sent all of its value: so the command was never given, and has nothing to
+ * tell. memcached drops what is not whole. */
+static void give_up(struct mc_connection *connection, const char *reason, const char *answer)
 {
-    struct mc_op *op;
+    /* The server may have refused the value long before its end. */
+    struct mc_op *op = STAILQ_EMPTY(&connection->ops) ? NULL : mc_connection_take(connection);
 
-    release(connection);
-    if (!broken)
-        return;
-    /* Half a command is none: nothing will be stored by it, nobody is to be told of it, and what is
-     * there may be believed. */
-    op = STAILQ_EMPTY(&connection->ops) ? NULL : mc_connection_take(connection);
-    mc_connection_fail(connection, "the client went away in the middle of a value", false);
+    mc_connection_fail(connection, reason, false);
     if (op == NULL)
         return;
     op->flags &= ~(uint32_t)(MC_OP_INVALIDATES | MC_OP_TELL);
-    mc_op_part_failed(op, "its client went away in the middle of a value");
+    mc_op_part_failed(op, answer);
+}
+
+void mc_server_upload_done(struct mc_connection *connection, bool broken)
+{
+    release(connection);
+    if (broken)
+        give_up(connection, "the client went away in the middle of a value",
+                "the client went away in the middle of its value");
 }
 
 void mc_upload_failed(struct mc_connection *connection)
@@ -172,12 +177,8 @@ static void take_from_slow(struct mc_server *server, uint64_t now)
         struct mc_connection *next = LIST_NEXT(connection, upload);
         if (mc_connection_waits_for_value(connection) &&
             now > connection->fed_at + server->request_timeout) {
-            /* The server may have refused the value long before its end. */
-            struct mc_op *op =
-                STAILQ_EMPTY(&connection->ops) ? NULL : mc_connection_take(connection);
-            mc_connection_fail(connection, "its client sends too slowly", false);
-            if (op != NULL)
-                mc_op_part_failed(op, "the value came too slowly, and others wait to send theirs");
+            give_up(connection, "its client sends too slowly",
+                    "the value came too slowly, and others wait to send theirs");
             wanted--;
         }
         connection = next;

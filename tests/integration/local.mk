@@ -22,6 +22,7 @@ EXTRA_DIST += \
     tests/integration/test_epoch_races.py \
     tests/integration/test_exporters.py \
     tests/integration/test_failures.py \
+    tests/integration/test_journal.py \
     tests/integration/test_fleet.py \
     tests/integration/test_flush.py \
     tests/integration/test_generations_rollout.py \

@@ -268,6 +268,38 @@ class Journal(Rig):
         self.works(daemon)
 
 
+    def test_g5_what_reads_by_writing_is_held_back_too(self):
+        memcached = self.memcached()
+        daemon = self.daemon(self.config(memcached))
+        self.fill(daemon, b"k", b"1")
+        memcached.freeze()
+        self.fails(daemon, b"delete k\r\n")
+        memcached.thaw()
+        self.owed(daemon)
+        over = False
+        while not over:
+            over = self.is_told(daemon)
+            for command in (b"incr k 1\r\n", b"append k 0 0 1\r\n2\r\n", b"ma k\r\n"):
+                with daemon.wire("py2") as wire:
+                    line = wire.send(command).line()
+                    self.assertTrue(line.startswith((b"SERVER_ERROR", b"NOT_", b"NF")), line)
+        self.works(daemon)
+
+    def test_a_client_that_breaks_off_its_value_has_given_no_command(self):
+        memcached = self.memcached()
+        daemon = self.daemon(self.config(memcached))
+        self.fill(daemon)
+        with daemon.wire("py3") as wire:
+            wire.send(b"set k 0 0 900000\r\n" + b"x" * 100000)
+            harness.eventually(lambda: self.row(daemon)["bytes_written"] > 90000, "the beginning")
+        harness.eventually(lambda: self.row(daemon)["waiting"] == 0, "the end of the upload")
+        self.works(daemon)
+        row = self.row(daemon)
+        self.assertEqual((0, 0), (row["journal_entries"], row["fences"]))
+        with daemon.wire("py2") as wire:
+            wire.talk(b"get k\r\n", b"VALUE k 0 3\r\nold\r\nEND\r\n")
+
+
 class EpochJournal(Journal):
     coherence = "epoch"
 

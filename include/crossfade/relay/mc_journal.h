@@ -112,6 +112,19 @@ static inline struct mc_connection *mc_journal_reader(struct mc_server *server,
                                                : mc_server_connection(server, dialect, affinity);
 }
 
+/* incr, decr, append, prepend, touch, cas: what they do, and say, comes from what is stored. */
+static inline bool mc_reads_by_writing(enum mc_verb verb)
+{
+    return verb == MC_INCR || verb == MC_DECR || verb == MC_APPEND || verb == MC_PREPEND ||
+           verb == MC_TOUCH || verb == MC_CAS;
+}
+
+/* For a write: its connection, or NULL, also while the gate is closed to what it reads. `upload`:
+ * by mc_server_upload. `verb`: what it does. */
+struct mc_connection *mc_journal_writer(struct mc_server *server, struct mc_client *client,
+                                        const struct key_place *place, enum mc_verb verb,
+                                        bool upload);
+
 /* An epoch item that was written then (seconds since 1970) may be older than an invalidation that
  * is lost: it counts as absent, and is overwritten with `set`. */
 bool mc_owed_forgot(const struct mc_owed *owed, uint64_t written);
