@@ -422,6 +422,30 @@ class Failures(Rig):
         self.assertRegex(reply, rb"\AEN kk\r\nEN\r\n(SERVER_ERROR [^\r\n]*\r\n){2}MN\r\n\Z")
 
 
+class Undelivered(Rig):
+    CHANGES = {"timeouts": {"connect": "1s", "request": "2s"}}
+
+    def test_g5_what_could_not_be_sent_is_done_before_the_server_is_read_again(self):
+        changes = {b"a": b"md a\r\n", b"b": b"md b I q\r\n", b"c": b"ms c 3\r\nnew\r\n", b"d": b"ma d q\r\n",
+                   b"e": b"ms e 2000000\r\n" + b"x" * 2000000 + b"\r\n",
+                   b"f": b"ms f 100000\r\n" + b"x" * 100000 + b"\r\n", b"g": b"ms g 1 MA\r\nx\r\n", b"h": b"md aCBo b\r\n"}
+        names = {b"h": (b"aCBo", b" b")}
+        for key in changes:
+            for arm in (self.py3, self.py2):
+                self.ask(arm, b"mg %s%s\r\n" % names.get(key, (key, b"")))
+                self.ask(arm, b"ms %s 1%s\r\n5\r\n" % names.get(key, (key, b"")))
+            self.py2.talk(b"mg %s v%s\r\n" % names.get(key, (key, b"")), b"VA 1\r\n5\r\n")
+        self.server.freeze()
+        for change in [b"md other\r\n"] + list(changes.values()):  # after the first there is no connection for them
+            reply = self.ask(self.py3, change)
+            self.assertRegex(reply, rb"\ASERVER_ERROR [^\r\n]*\r\n\Z", change[:20])
+        self.server.thaw()
+        harness.eventually(lambda: self.py3.send(b"ms other 1\r\nx\r\n").line() == b"HD\r\n" and
+                           self.py3.send(b"mg other\r\n").line() == b"HD\r\n", "the server's return")
+        for key in changes:
+            self.py2.talk(b"mg %s v%s\r\n" % names.get(key, (key, b"")), b"EN\r\n")
+
+
 class Dribble:
     """Between daemon and server: what the server says comes in pieces of a few bytes."""
 
