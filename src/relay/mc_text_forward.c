@@ -130,19 +130,20 @@ static bool is_gathered(const struct mc_request *request, const struct key_place
     return mc_is_epoch(place) && (request->verb != MC_SET || place->writes == WRITES_FILL);
 }
 
-/* Waits for the value, which is left in the input, to be swallowed. MC_FORWARD_OK: it is here. */
-static enum mc_forward_verdict gather(struct mc_client *client, const struct mc_request *request,
-                                      struct slice *value)
+/* Is all of the value here? It stays in the input, to be swallowed. If not, client->need says what
+ * is waited for; 0: there is no memory to spare for so much. */
+static bool gather(struct mc_client *client, const struct mc_request *request, struct slice *value)
 {
     struct slice bytes = input_bytes(&client->input);
     size_t total = request->line_len + (size_t)request->value_len + 2;
 
-    if (bytes.len < total) {
-        client->need = total;
-        return MC_FORWARD_MORE;
+    if (bytes.len >= total) {
+        *value = slice_of(bytes.data + request->line_len, (size_t)request->value_len + 2);
+        return true;
     }
-    *value = slice_of(bytes.data + request->line_len, (size_t)request->value_len + 2);
-    return MC_FORWARD_OK;
+    if (buffer_pool_size(&client->plane->worker->buffers) <= MC_MEMORY_SPARE)
+        client->need = total;
+    return false;
 }
 
 static enum mc_forward_verdict refuse_value(struct mc_client *client,
@@ -173,11 +174,12 @@ enum mc_forward_verdict mc_forward(struct mc_client *client, const struct mc_req
 
     verdict = keyspace_place(mc_client_plan(client)->keyspace, client->arm, request.keys, &place);
     if (upload && verdict == KEY_OK && is_gathered(&request, &place)) {
-        if (buffer_pool_size(&client->plane->worker->buffers) > MC_MEMORY_SPARE)
+        if (!gather(client, original, &value)) {
+            if (client->need > 0)
+                return MC_FORWARD_MORE;
             return refuse_value(client, original,
                                 SLICE("SERVER_ERROR out of memory storing object\r\n"));
-        if (gather(client, original, &value) == MC_FORWARD_MORE)
-            return MC_FORWARD_MORE;
+        }
         if (memcmp(value.data + request.value_len, "\r\n", 2) != 0)
             return refuse_value(client, original, SLICE("CLIENT_ERROR bad data chunk\r\n"));
         upload = false;

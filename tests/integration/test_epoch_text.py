@@ -442,6 +442,33 @@ class Transparency(Epoch):
         self.has(self.b, b"k", b"old")
 
 
+class Memory(Epoch):
+    """What depends on what is stored is gathered: as much at once as the worker has memory for."""
+
+    options = ("-I", "32m", "-m", "256")
+    changes = {"max_value": "20m"}
+
+    def test_a_change_larger_than_what_is_to_spare(self):
+        self.b.talk(store(b"add", b"k", b"m" * 18000000), b"STORED\r\n")
+        self.has(self.b, b"k", b"m" * 18000000)
+
+    def test_many_large_changes_at_once(self):
+        full = b"SERVER_ERROR out of memory storing object\r\n"
+        wires = [self.daemon_.wire("py3") for _ in range(40)]
+        command = [store(b"add", b"k%d" % n, b"m" * 1000000) for n in range(40)]
+        for n, wire in enumerate(wires):
+            wire.send(command[n][:500000])
+        for n, wire in enumerate(wires):
+            wire.send(command[n][500000:])
+        answers = [wire.line() for wire in wires]
+        self.assertEqual(set(answers) - {full}, {b"STORED\r\n"})
+        self.assertGreater(answers.count(b"STORED\r\n"), 10)
+        for n, wire in enumerate(wires):
+            wire.talk(b"get k%d\r\n" % n, (value(b"k%d" % n, b"m" * 1000000)
+                                           if answers[n] != full else b"") + b"END\r\n")
+        self.b.talk(store(b"add", b"k", b"m" * 1000000), b"STORED\r\n")
+
+
 class Many(Epoch):
     """Many keys, and keys of several modes in one command."""
 
