@@ -38,6 +38,7 @@ struct mc_journal {
     _Atomic uint32_t *next; /* of each slot, in the stack that it is in: the next one + 1 */
     pthread_mutex_t names;  /* servers are being named */
     uint64_t default_floor;
+    bool stuck[FILES]; /* cannot be read, nor set aside: it was said, once */
     struct mc_owed owed[JOURNAL_SERVERS];
 };
 
@@ -389,13 +390,14 @@ static void distrust_all(struct mc_journal *journal)
     (void)pthread_mutex_unlock(&journal->names);
 }
 
-static void set_aside(struct mc_journal *journal, const char *path, size_t lost)
+static void set_aside(struct mc_journal *journal, unsigned file, const char *path, size_t lost)
 {
     char aside[PATH_ROOM + 32];
 
     (void)snprintf(aside, sizeof(aside), "%s.damaged-%llu", path,
                    (unsigned long long)wall_seconds());
-    if (rename(path, aside) != 0)
+    journal->stuck[file] = rename(path, aside) != 0;
+    if (journal->stuck[file])
         (void)snprintf(aside, sizeof(aside), "%s", path);
     distrust_all(journal);
     if (lost == SIZE_MAX)
@@ -434,6 +436,9 @@ static bool absorb(struct mc_journal *journal, unsigned file, bool *in_use)
     size_t lost;
     int fd;
 
+    *in_use = false;
+    if (journal->stuck[file])
+        return false;
     path_of(journal, file, path);
     fd = open(path, O_RDWR | O_CLOEXEC);
     *in_use = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
@@ -452,7 +457,7 @@ static bool absorb(struct mc_journal *journal, unsigned file, bool *in_use)
             (void)munmap((void *)(uintptr_t)bytes.data, bytes.len);
     }
     if (lost > 0)
-        set_aside(journal, path, lost);
+        set_aside(journal, file, path, lost);
     if (taken > 0)
         log_warn("%s: %zu invalidation%s that the process before has not delivered", path, taken,
                  taken == 1 ? "" : "s");
