@@ -6,6 +6,7 @@
 #include "crossfade/relay/mc_binary.h"
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pairing.h"
 #include "crossfade/relay/mc_pools.h"
 
@@ -269,6 +270,8 @@ static void pair_status(struct mc_connection *connection, const struct mc_binary
     count_status(op, reply->status);
     if (!gone)
         mc_op_put_back(op);
+    if (!gone && op->primary == NULL && reply->status != MC_BINARY_EXISTS)
+        mc_journal_refused(op);
     if ((op->flags & MC_OP_DROP) && gone) {
         if ((op->flags & MC_OP_FAILED) == 0)
             mc_binary_set_kept(op);

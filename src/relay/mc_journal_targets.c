@@ -40,6 +40,12 @@ void mc_journal_op(const struct mc_op *op)
         mc_journal_untold(op->server, dialect_of(op), op);
 }
 
+void mc_journal_refused(const struct mc_op *op)
+{
+    if ((op->flags & MC_OP_INVALIDATES) && (op->verb == MC_DELETE || op->verb == MC_META_DELETE))
+        mc_journal_undelivered(op->server, dialect_of(op), mc_op_wire(op));
+}
+
 static void owe(struct mc_server *server, const struct mc_dialect *dialect,
                 const struct key_place *place, struct slice key)
 {

@@ -4,6 +4,7 @@
  */
 #include "crossfade/proto/mc_meta_reply.h"
 #include "crossfade/relay/mc_coherence.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pairing.h"
 #include "crossfade/relay/mc_pools.h"
@@ -225,6 +226,8 @@ static void answer(struct mc_op *op, const struct mc_meta_reply *reply, struct s
             mc_op_part_failed(op, "a memcached server refused the delete");
         return;
     }
+    if (is_error(reply->code))
+        mc_journal_refused(op);
     if (op->flags & MC_OP_TOO_LARGE) {
         mc_op_part_done(op, too_large);
         return;

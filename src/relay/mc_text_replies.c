@@ -12,6 +12,7 @@
 #include "crossfade/proto/mc_reply.h"
 #include "crossfade/relay/mc_coherence.h"
 #include "crossfade/relay/mc_epoch.h"
+#include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_meta.h"
 #include "crossfade/relay/mc_pairing.h"
 #include "crossfade/relay/mc_pools.h"
@@ -239,10 +240,12 @@ static void pair_line(struct mc_connection *connection, const struct mc_reply *r
         mc_op_part_failed(op, "a memcached server refused the delete");
         return;
     }
-    if (refused)
+    if (refused) {
+        mc_journal_refused(op);
         mc_op_put_back(op);
-    else if (op->flags & MC_OP_DROP)
+    } else if (op->flags & MC_OP_DROP) {
         line = SLICE("STORED\r\n");
+    }
     mc_op_part_done(op, op->flags & MC_OP_TOO_LARGE ? too_large : line);
 }
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import harness
+import test_hostile_servers as hostile
 
 EMPTY = b"END\r\n"
 
@@ -302,6 +303,26 @@ class Journal(Rig):
 
 class EpochJournal(Journal):
     coherence = "epoch"
+
+
+class Refusing(Rig):
+    def test_g5_reads_are_held_back_as_long_as_the_server_refuses_to_be_told(self):
+        server = hostile.Fake()
+        self.addCleanup(server.close)
+        daemon = self.daemon(self.config(server.address))
+        self.fill(daemon)
+        server.script = lambda connection, line, value: (
+            [b"SERVER_ERROR not now\r\n"] if line.startswith((b"delete", b"replace")) else None)
+        self.fails(daemon, b"delete k\r\n")
+        for _ in range(10):
+            for arm in ("py2", "py3"):
+                with daemon.wire(arm) as wire:
+                    wire.talk(b"get k\r\n", EMPTY)
+        harness.eventually(lambda: self.row(daemon)["journal_failures"] > 0, "an attempt")
+        with daemon.wire("py2") as wire:
+            wire.talk(b"get k\r\n", EMPTY)
+        server.script = lambda *unused: None
+        self.never_old(daemon)
 
 
 class Bounds(Rig):

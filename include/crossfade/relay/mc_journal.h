@@ -53,6 +53,12 @@ void mc_journal_unsent(struct mc_client *client, struct mc_server *server,
 void mc_journal_epoch(struct mc_server *server, const struct mc_dialect *dialect,
                       const struct mc_client *client, struct slice key);
 
+/*
+ * The server answers the operation's own part with an error of its own. Of a delete that means that
+ * the old value is still there; of a write its client gets to hear what stands there now.
+ */
+void mc_journal_refused(const struct mc_op *op);
+
 /* The operation was to tell the others (MC_OP_TELL) in fan-out or epoch mode, and cannot. */
 void mc_journal_untold(struct mc_server *server, const struct mc_dialect *dialect,
                        const struct mc_op *op);
