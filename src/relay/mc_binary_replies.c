@@ -75,8 +75,8 @@ static void miss(struct mc_connection *connection)
  * key, or with one that has no prefix, the header is changed where it stands. A prefix and a stamp
  * are written over:
  *
- *   received   | header | flags | py3.1:user 1 | value ....    (the chunk is ours, the bytes nobody
- *   passed on         | header | flags | user 1 | value ....    else's)
+ *   received   | header | flags | py3.1:user 1 | value ....   (bytes that nobody else has)
+ *   passed on        | header | flags | user 1 | value ....
  *
  *   received   | header | flags | cf~py3.1:user 1 | stamp | value ....
  *   passed on                    | header | flags | user 1 | value ....

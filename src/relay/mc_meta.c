@@ -5,7 +5,7 @@
  *   ms              set; with C a cas, unless it answers a win (W) of its own arm: then a fill
  *   ms ME MA MP MR  add, append, prepend, replace
  *   md, ma          delete, incr; a delete too where md only marks an item as stale (I): what the
- * other arms have is older than that
+ *                   other arms have is older than that
  */
 #include "crossfade/proto/mc_meta_reply.h"
 #include "crossfade/relay/mc_coherence.h"

@@ -4,9 +4,11 @@
  *
  *   fill              set V <stamp + value>
  *   mutation          set E <token>         set V <stamp + value>
- *   a large one       set V <stamp + value as it comes>, over its own connection; then E
- * (mc_tell_others) delete, too large replace E <token>     delete V refused, in doubt (set E
- * <token>)       delete V, and the client hears STORED others            relay/mc_change.h
+ *   a large one       set V <stamp + value as it comes>, over its own connection; then E as above
+ *   delete, too large replace E <token>     delete V
+ *   refused           delete V, and the client hears STORED
+ *   in doubt          set E <token>         delete V, and the client hears STORED
+ *   others            relay/mc_change.h
  */
 #include "crossfade/relay/mc_change.h"
 #include "crossfade/relay/mc_epoch.h"

@@ -3,9 +3,9 @@
  * that a slow client holds nobody up. There are MC_UPLOADS_MAX of them for each server; the clients
  * behind stand in line for their turn, and none for longer than a request timeout.
  *
- *   client: set, 1 GB --> its turn? --no--> in the line --turn--> connection --all sent,
- * answered--> next
- *                                              `--request timeout--> SERVER_ERROR
+ *   client: set, 1 GB --> its turn? --yes--> connection --all sent, answered--> next
+ *                             |                  ^
+ *                             `-no-> in the line -`-request timeout--> SERVER_ERROR
  *
  * A client that hardly sends keeps its connection only as long as nobody waits for it.
  */

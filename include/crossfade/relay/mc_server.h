@@ -6,9 +6,9 @@
  *
  *   closed --request--> connecting --> ready         the first time, and after the server closed it
  *   closed --back-off over--> connecting --> probing (version) --> ready      after a failure
- *   connecting --TLS--> handshaking --> ready or probing                       where servers have
- * TLS handshaking --> logging in --> ready or probing                            where they want a
- * login any --timeout, nonsense, reset--> closed, every operation on it fails; back-off grows
+ *   connecting --TLS--> handshaking --> ready or probing      where servers have TLS
+ *   handshaking --> logging in --> ready or probing           where they want a login
+ *   any --timeout, nonsense, reset--> closed, every operation on it fails; back-off grows
  *
  * Requests of all clients share a connection; they are composed into its output and written once
  * per loop turn. Gets that wait for the same connection in one turn go out as one many-key get. A

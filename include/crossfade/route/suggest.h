@@ -4,9 +4,10 @@
  *
  *   counter    incremented: two copies would both count, and allow twice a limit
  *   lock       taken by add, given back by delete or by expiry, hardly read: both versions would
- * hold it mutate     its sets answer no miss: write-through, which a miss remembered by chance
- * would hide may_share  holds only integers or only JSON: any version can read it; whether both
- * mean the same by it, the traffic does not tell
+ *              hold it
+ *   mutate     its sets answer no miss: write-through, which a miss remembered by chance would hide
+ *   may_share  holds only integers or only JSON: any version can read it; whether both mean the same
+ *              by it, the traffic does not tell
  *
  * A rule matches a key or a beginning of keys; so a family's rule is what stands in front of its
  * first changing part, and covers every other family that begins so. Where such a one is to be
