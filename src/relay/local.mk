@@ -18,6 +18,7 @@ librelay_a_SOURCES = \
     include/crossfade/relay/mc_fence.h \
     include/crossfade/relay/mc_journal.h \
     include/crossfade/relay/mc_journal_file.h \
+    include/crossfade/relay/mc_renewal.h \
     include/crossfade/relay/mc_replay.h \
     include/crossfade/relay/mc_lookup.h \
     include/crossfade/relay/mc_observe.h \
@@ -57,6 +58,7 @@ librelay_a_SOURCES = \
     src/relay/mc_journal.c \
     src/relay/mc_journal_file.c \
     src/relay/mc_journal_targets.c \
+    src/relay/mc_renewal.c \
     src/relay/mc_replay.c \
     src/relay/mc_lookup.c \
     src/relay/mc_observe.c \

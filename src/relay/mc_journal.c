@@ -101,8 +101,8 @@ static void say_lost(struct mc_owed *owed, uint64_t now, const char *why)
     if (now < told + TELL_PAUSE || !atomic_compare_exchange_strong(&owed->told, &told, now))
         return;
     log_error("memcached server %s: invalidations for it are lost, %s: what it holds from before "
-              "now is not believed; keys of coherence fanout there are misses until "
-              "\"crossfadectl forget-lost\"",
+              "now is not believed; keys of coherence fanout there are misses until it is started "
+              "anew, or \"crossfadectl forget-lost\"",
               owed->name, why);
 }
 
@@ -279,14 +279,34 @@ struct mc_owed *mc_journal_owed(struct mc_journal *journal, const char *name)
     return owed;
 }
 
+/* What is lost at the same moment, by another thread, is lost after this. */
+static void lower_floor(struct mc_journal *journal, struct mc_owed *owed)
+{
+    (void)atomic_fetch_and(&owed->gate, ~MC_GATE_LOST);
+    journal_map_set_floor(&journal->map, owed->index, 0);
+    if (atomic_load(&owed->floor) == 0)
+        return;
+    journal_map_set_floor(&journal->map, owed->index, atomic_load(&owed->floor));
+    (void)atomic_fetch_or(&owed->gate, MC_GATE_LOST);
+}
+
 bool mc_journal_forget_lost(struct mc_journal *journal, const char *name)
 {
     struct mc_owed *owed = mc_journal_owed(journal, name);
 
     if (owed == NULL || atomic_exchange(&owed->floor, 0) == 0)
         return false;
-    journal_map_set_floor(&journal->map, owed->index, 0);
-    (void)atomic_fetch_and(&owed->gate, ~MC_GATE_LOST);
+    lower_floor(journal, owed);
+    return true;
+}
+
+bool mc_journal_renewed(struct mc_journal *journal, struct mc_owed *owed, uint64_t started)
+{
+    uint64_t floor = atomic_load(&owed->floor);
+
+    if (floor == 0 || started <= floor || !atomic_compare_exchange_strong(&owed->floor, &floor, 0))
+        return false;
+    lower_floor(journal, owed);
     return true;
 }
 

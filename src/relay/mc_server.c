@@ -4,6 +4,7 @@
 #include "crossfade/relay/mc_fence.h"
 #include "crossfade/relay/mc_journal.h"
 #include "crossfade/relay/mc_pools.h"
+#include "crossfade/relay/mc_renewal.h"
 #include "crossfade/relay/mc_replay.h"
 
 #include <stdio.h>
@@ -410,6 +411,7 @@ void mc_server_tick(struct mc_server *server, uint64_t now)
             try_again(server, dialects[i]);
     mc_fence_tick(server, now);
     mc_replay_tick(server, now);
+    mc_renewal_tick(server, now);
     /* What all workers share is shown by one. */
     if (server->plane->worker->index == 0)
         mc_journal_show(server->owed, server->cell);

@@ -30,6 +30,9 @@ static bool is_storage(enum mc_errand_kind kind)
     return kind >= MC_ERRAND_SET && kind <= MC_ERRAND_CAS;
 }
 
+#define STATS_LINES_MAX 1000u
+#define STATS_LINE_MAX 2048u
+
 /* A classic line holds more than keyspace_is_text allows, tabs for example, and clients send it. */
 static bool fits_line(struct slice key)
 {
@@ -40,6 +43,15 @@ static bool fits_line(struct slice key)
 }
 
 /* -- Composing --------------------------------------------------------------------------------- */
+
+static size_t stats_line(const struct mc_errand *errand, char *line)
+{
+    int len = snprintf(line, LINE_MAX_BYTES, "stats%s%.*s\r\n", errand->wire.len > 0 ? " " : "",
+                       (int)errand->wire.len, errand->wire.data);
+
+    ensure(len > 0 && (size_t)len < LINE_MAX_BYTES);
+    return (size_t)len;
+}
 
 static size_t classic_line(const struct mc_errand *errand, char *line)
 {
@@ -146,6 +158,7 @@ bool mc_text_compose_errand(struct mc_connection *connection, struct mc_op *op,
     if (!text && !spoken && !connection->server->spoke_meta)
         return false;
     ensure(errand->wire.len <= (text ? KEY_MAX : KEY_BASE64_MAX));
+    ensure(errand->kind != MC_ERRAND_STATS || !meta);
     op->verb = MC_ERRAND;
     op->opcode = meta;
     op->wire = errand->wire.data;
@@ -154,7 +167,9 @@ bool mc_text_compose_errand(struct mc_connection *connection, struct mc_op *op,
         op->opaque = op->plane->next_mark++;
     else if (errand->kind == MC_ERRAND_FETCH)
         op->flags |= MC_OP_BATCH_END;
-    len = meta ? meta_line(errand, !text, op->opaque, line) : classic_line(errand, line);
+    len = meta                              ? meta_line(errand, !text, op->opaque, line)
+          : errand->kind == MC_ERRAND_STATS ? stats_line(errand, line)
+                                            : classic_line(errand, line);
     if (!mc_connection_close_batch(connection) ||
         !buffer_append_copy(&connection->output, pool, line, len))
         return false;
@@ -333,8 +348,58 @@ static enum mc_pair pair_meta(struct mc_connection *connection, struct mc_op *op
     return answer(connection, (enum mc_answer_kind)meaning, reply.line, reply.line_len, reply.cas);
 }
 
+/* "<name> <value>", of which few are of interest. */
+static void take_stat(struct mc_errand *errand, struct slice words)
+{
+    const char *space = memchr(words.data, ' ', words.len);
+    struct slice name;
+    struct slice value;
+
+    if (space == NULL)
+        return;
+    name = slice_of(words.data, (size_t)(space - words.data));
+    value = slice_of(space + 1, words.len - name.len - 1);
+    if (slice_equal(name, SLICE("uptime")))
+        errand->stats.has_uptime = slice_to_u64(value, &errand->stats.uptime);
+    else if (slice_equal(name, SLICE("time")))
+        (void)slice_to_u64(value, &errand->stats.time);
+    else if (slice_equal(name, SLICE("memory_file")))
+        errand->stats.keeps_memory = !slice_equal(value, SLICE("(null)"));
+}
+
+static enum mc_pair pair_stats(struct mc_connection *connection, struct mc_op *op,
+                               struct mc_pairing *pairing)
+{
+    struct mc_errand *errand = op->errand;
+    struct slice bytes = pairing->bytes;
+    const char *newline = memchr(bytes.data, '\n', bytes.len);
+    struct slice line;
+    size_t line_len;
+
+    if (newline == NULL && bytes.len < STATS_LINE_MAX)
+        return MC_PAIR_MORE;
+    if (newline == NULL || ++errand->stats.lines > STATS_LINES_MAX)
+        return mc_pair_doubt(pairing, "statistics without an end", bytes);
+    line_len = (size_t)(newline - bytes.data) + 1;
+    line = slice_of(bytes.data, line_len - 1);
+    if (line.len > 0 && line.data[line.len - 1] == '\r')
+        line.len--;
+    if (slice_equal(line, SLICE("END")))
+        return answer(connection, MC_ANSWER_DONE, line, line_len, 0);
+    if (slice_equal(line, SLICE("ERROR")) || slice_starts(line, SLICE("CLIENT_ERROR ")) ||
+        slice_starts(line, SLICE("SERVER_ERROR ")))
+        return answer(connection, MC_ANSWER_REFUSED, line, line_len, 0);
+    if (!slice_starts(line, SLICE("STAT ")))
+        return mc_pair_doubt(pairing, "an answer that is no statistics", line);
+    take_stat(errand, slice_of(line.data + 5, line.len - 5));
+    input_consume(&connection->input, line_len);
+    return MC_PAIR_ON;
+}
+
 enum mc_pair mc_text_pair_errand(struct mc_connection *connection, struct mc_op *op,
                                  struct mc_pairing *pairing)
 {
+    if (op->errand->kind == MC_ERRAND_STATS)
+        return pair_stats(connection, op, pairing);
     return op->opcode ? pair_meta(connection, op, pairing) : pair_classic(connection, op, pairing);
 }

@@ -1,6 +1,7 @@
 """What a server was not told of, and the journal of it: no older copy is given out afterwards (G5)."""
 import os
 import select
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ class Pipe:
         self.target = address
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.dribbles = False      # replies come in bytes
         self.cut_replies = False   # the next answer of the server is the end of its connection
         self.pairs = []
         self.ended = False
@@ -44,7 +46,11 @@ class Pipe:
                     data = sock.recv(65536)
                     if not data or (sock is theirs and self.cut_replies):
                         return
-                    (theirs if sock is ours else ours).sendall(data)
+                    if sock is theirs and self.dribbles:
+                        for i in range(len(data)):
+                            ours.sendall(data[i:i + 1])
+                    else:
+                        (theirs if sock is ours else ours).sendall(data)
         except OSError:
             pass
         finally:
@@ -364,6 +370,34 @@ class Bounds(Rig):
         with open(os.path.join(daemon.folder, "state", "audit.log")) as file:
             self.assertIn("forget-lost", file.read())
         self.works(daemon)
+
+    def test_a_server_that_was_started_anew_is_believed_again(self):
+        memcached = self.memcached()
+        pipe = Pipe(memcached.address)
+        self.addCleanup(pipe.close)
+        daemon = self.daemon(self.config(pipe, journal_size="512k"))
+        self.overflow(daemon, memcached)
+        pipe.dribbles = True
+        time.sleep(6.5)  # seconds that two clocks may be apart, and two that its uptime begins early
+        self.assertGreater(self.row(daemon)["journal_floor"], 0)
+        memcached.kill()
+        memcached.start()
+        harness.eventually(lambda: self.row(daemon)["journal_floor"] == 0, "the floor has gone")
+        self.assertIn(b"is believed again", daemon.all_logs())
+        self.works(daemon)
+
+    def test_a_server_that_keeps_its_memory_is_not_believed(self):
+        folder = tempfile.mkdtemp(dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, folder)
+        memcached = self.memcached("-e", os.path.join(folder, "memory"))
+        daemon = self.daemon(self.config(memcached, journal_size="512k"))
+        self.overflow(daemon, memcached)
+        time.sleep(6.5)
+        memcached.kill()
+        memcached.start()
+        harness.eventually(lambda: self.row(daemon)["state"] == "up", "it is back")
+        time.sleep(2.5)  # it would have been asked by now
+        self.assertGreater(self.row(daemon)["journal_floor"], 0)
 
     def test_what_is_too_old_is_never_silent(self):
         memcached = self.memcached()

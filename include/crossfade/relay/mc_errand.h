@@ -19,7 +19,8 @@ enum mc_errand_kind {
     MC_ERRAND_REPLACE,
     MC_ERRAND_CAS,
     MC_ERRAND_TOUCH,
-    MC_ERRAND_DELETE
+    MC_ERRAND_DELETE,
+    MC_ERRAND_STATS /* in text alone; `wire`: the group, or empty; what it says is in `stats` */
 };
 
 enum mc_answer_kind {
@@ -52,6 +53,13 @@ struct mc_errand {
     uint32_t flags;
     int64_t exptime; /* as memcached takes it */
     uint64_t cas;
+    struct {
+        uint64_t uptime; /* seconds */
+        uint64_t time;   /* since 1970 */
+        bool has_uptime;
+        bool keeps_memory; /* it has a memory_file */
+        unsigned lines;    /* that came */
+    } stats;
     /* To be stored: taken over by mc_errand_send. FETCH, DONE: what was fetched; the owner clears
      * it (mc_errand_clear). */
     struct buffer value;

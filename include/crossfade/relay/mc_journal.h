@@ -165,6 +165,9 @@ void mc_journal_tick(struct mc_journal *journal);
 struct mc_owed *mc_journal_owed(struct mc_journal *journal, const char *name);
 /* The operator says that what the server holds may be believed. False: nothing was lost. */
 bool mc_journal_forget_lost(struct mc_journal *journal, const char *name);
+/* The server was started then (seconds since 1970), with empty memory: it may be believed if nothing
+ * was lost since. False: nothing changes. */
+bool mc_journal_renewed(struct mc_journal *journal, struct mc_owed *owed, uint64_t started);
 
 /* False: there was no room, and the server has a floor now. */
 bool mc_journal_add(struct mc_journal *journal, struct mc_owed *owed, unsigned dialect,
@@ -191,6 +194,11 @@ void mc_owed_unfence(struct mc_owed *owed);
 static inline bool mc_owed_fenced(const struct mc_owed *owed)
 {
     return (atomic_load(&owed->gate) & ~MC_GATE_LOST) >= MC_GATE_FENCE;
+}
+/* Invalidations for it are lost, and what it holds from before is not believed. */
+static inline bool mc_owed_lost(const struct mc_owed *owed)
+{
+    return (atomic_load_explicit(&owed->gate, memory_order_relaxed) & MC_GATE_LOST) != 0;
 }
 static inline uint32_t mc_owed_pending(const struct mc_owed *owed)
 {

@@ -146,6 +146,8 @@ struct mc_server {
     struct mc_owed *owed;         /* what it was not told (relay/mc_journal.h) */
     struct mc_replay *replay;     /* this worker is telling it; NULL: it is not */
     uint64_t replay_at;           /* not before */
+    struct mc_renewal *renewal;   /* asks whether it was started anew; NULL: it is not asked */
+    uint64_t renewal_at;          /* not before */
     LIST_HEAD(, mc_fence) fences; /* relay/mc_fence.h */
     unsigned refs;                /* views that name it */
     LIST_ENTRY(mc_server) link;
