@@ -279,6 +279,22 @@ static unsigned make_room(struct misses *misses, struct misses_counts *counts,
     return oldest;
 }
 
+/*
+ * When the last miss with the older token was. Those of an unknown token are of a server that was
+ * down: all keys have them when it is back, and then nothing could be filled for a whole window. So
+ * they are taken for older than they are.
+ */
+static uint16_t mixed_since(const struct misses *misses, uint64_t mark, const struct token *older)
+{
+    uint64_t window = units_over(window_of(misses));
+    uint64_t unknown = units_over(MISSES_UNKNOWN_WINDOW);
+
+    return (uint16_t)(mark_time(mark) -
+                      ((mark & FLAG_EPOCH) && token_is_none(older) && window > unknown
+                           ? window - unknown
+                           : 0));
+}
+
 /* One more miss of an entry that is there. Returns the flags. */
 static uint64_t add(const struct misses *misses, struct misses_set *set, unsigned way,
                     const struct token *token, uint64_t now)
@@ -300,7 +316,7 @@ static uint64_t add(const struct misses *misses, struct misses_set *set, unsigne
         flags |= FLAG_MIXED;
     if (!(mark & FLAG_EPOCH) || !token_equal(&set->tokens[way], token)) {
         flags |= FLAG_MIXED;
-        set->mixed[way] = (uint16_t)mark_time(mark);
+        set->mixed[way] = mixed_since(misses, mark, &set->tokens[way]);
         set->tokens[way] = *token;
     }
     return flags;
@@ -358,9 +374,7 @@ static enum miss_verdict take_from(const struct misses *misses, struct misses_se
     }
     if (set->counts[way] < COUNT_MAX && --set->counts[way] == 0)
         forget(set, way);
-    if (token_is_none(token))
-        return MISS_DOUBT;
-    if ((mark & FLAG_MIXED) && age_of(set->mixed[way], now) <= window)
+    if (token_is_none(token) || ((mark & FLAG_MIXED) && age_of(set->mixed[way], now) <= window))
         return MISS_MIXED;
     return MISS_FILL;
 }

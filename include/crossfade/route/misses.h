@@ -26,6 +26,8 @@
 
 /* Fan-out: how long a miss stands for the fill that answers it, microseconds. */
 #define MISSES_WINDOW (60u * 1000000ull)
+/* Epoch mode: how long a miss of which no token is known keeps younger fills away. */
+#define MISSES_UNKNOWN_WINDOW (5u * 1000000ull)
 #define MISSES_FILE "misses"
 
 struct misses;
@@ -49,8 +51,8 @@ struct miss {
 enum miss_verdict {
     MISS_NONE,  /* no miss is known: the set is a mutation */
     MISS_FILL,  /* it answers a miss with that token */
-    MISS_MIXED, /* it answers one of several, of different tokens */
-    MISS_DOUBT  /* it may answer a miss whose token is not known, or be a mutation */
+    MISS_MIXED, /* it answers one of several, of different tokens, or one whose token is not known */
+    MISS_DOUBT  /* it may answer a miss, or be a mutation */
 };
 
 /* entries: rounded up to a power of two, at least 64. window: of epoch mode, at most 10 minutes.

@@ -118,7 +118,7 @@ Test(mc_epoch, one_that_another_process_has_made_is_read_again)
     epoch_rig_close(&rig);
 }
 
-Test(mc_epoch, one_that_is_gone_again_leaves_its_fill_in_doubt)
+Test(mc_epoch, one_that_is_gone_again_leaves_no_fill)
 {
     struct epoch_rig rig;
     struct token token;
@@ -131,8 +131,8 @@ Test(mc_epoch, one_that_is_gone_again_leaves_its_fill_in_doubt)
     (void)epoch_rig_run(&rig);
     cr_assert_str_eq(rig.log, "add E, fetch E");
     cr_assert_eq(rig.missed, 1);
-    cr_assert_eq(judge(&rig, &token), MC_EPOCH_DOUBT);
-    cr_assert_not(token_is_none(&token));
+    cr_assert_eq(judge(&rig, &token), MC_EPOCH_REFUSE);
+    cr_assert(token_is_none(&token));
     cr_assert_eq(RIG_STAT(&rig, fills_refused), 1);
     epoch_rig_assert_idle(&rig);
     epoch_rig_close(&rig);
@@ -169,13 +169,13 @@ Test(mc_epoch, what_is_no_epoch_item_is_overwritten)
     (void)miss(&rig, 0);
     (void)epoch_rig_run(&rig);
     cr_assert_str_eq(rig.log, "add E, fetch E");
-    assert_judged(&rig, MC_EPOCH_DOUBT);
+    assert_judged(&rig, MC_EPOCH_REFUSE);
     epoch_rig_assert_idle(&rig);
     epoch_rig_close(&rig);
 }
 
 /* At each step, in each way. */
-Test(mc_epoch, what_fails_while_an_epoch_item_is_made_leaves_its_fill_in_doubt)
+Test(mc_epoch, what_fails_while_an_epoch_item_is_made_leaves_no_fill)
 {
     static const enum rig_fault faults[] = { RIG_REFUSED, RIG_LOST, RIG_LOST_ANSWER };
 
@@ -191,7 +191,7 @@ Test(mc_epoch, what_fails_while_an_epoch_item_is_made_leaves_its_fill_in_doubt)
             (void)epoch_rig_run(&rig);
             cr_assert_eq(rig.steps, step);
             cr_assert_eq(rig.missed, 1);
-            assert_judged(&rig, MC_EPOCH_DOUBT);
+            assert_judged(&rig, MC_EPOCH_REFUSE);
             epoch_rig_assert_idle(&rig);
             epoch_rig_close(&rig);
         }
@@ -338,13 +338,13 @@ Test(mc_epoch, nobody_fills_by_a_read_whose_server_has_failed)
     epoch_rig_open(&rig, TWO_ARMS, "");
     op = epoch_rig_op(&rig, MC_GET, MC_OP_EPOCH | MC_OP_TRACK | MC_OP_LAST);
     mc_op_part_failed(op, "no");
-    assert_judged(&rig, MC_EPOCH_DOUBT);
+    assert_judged(&rig, MC_EPOCH_REFUSE);
     /* Also where half of the reply was here. */
     (void)epoch_rig_put_epoch(&rig, EPOCH_MADE);
     op = epoch_rig_op(&rig, MC_GET, MC_OP_EPOCH | MC_OP_TRACK | MC_OP_LAST);
     mc_epoch_seen(op, slice_of(epoch_rig_epoch(&rig)->value, EPOCH_LENGTH));
     mc_op_part_failed(op, "no");
-    assert_judged(&rig, MC_EPOCH_DOUBT);
+    assert_judged(&rig, MC_EPOCH_REFUSE);
     epoch_rig_close(&rig);
 }
 
@@ -362,7 +362,7 @@ Test(mc_epoch, a_fill_that_fails_may_be_tried_again_as_a_fill)
     cr_assert_eq(judge(&rig, &again), MC_EPOCH_FILL);
     assert_token(token, again);
     mc_epoch_put_back(rig.client, epoch_rig_key, &none);
-    assert_judged(&rig, MC_EPOCH_DOUBT);
+    assert_judged(&rig, MC_EPOCH_REFUSE);
     epoch_rig_close(&rig);
 }
 

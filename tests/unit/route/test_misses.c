@@ -258,18 +258,34 @@ Test(misses, an_old_token_after_a_new_one_is_mixed_too)
     misses_destroy(misses);
 }
 
-Test(misses, what_is_not_known_is_in_doubt)
+Test(misses, a_miss_of_a_server_that_was_down_keeps_fills_away_for_a_short_while)
+{
+    struct misses *misses = make(64);
+
+    missed(misses, "a", 0, T0);
+    missed(misses, "a", 0, T0 + SECONDS(1));
+    missed(misses, "a", 2, T0 + SECONDS(3));
+    expect(misses, "a", T0 + SECONDS(4), MISS_MIXED);
+    expect_fill(misses, "a", T0 + SECONDS(8), 2);
+    /* One with a token does so for the window. */
+    missed(misses, "b", 1, T0);
+    missed(misses, "b", 2, T0 + SECONDS(3));
+    expect(misses, "b", T0 + SECONDS(8), MISS_MIXED);
+    misses_destroy(misses);
+}
+
+Test(misses, what_is_not_known_is_not_believed)
 {
     struct misses *misses = make(64);
     struct miss fanout = of(SLICE("f"));
 
     missed(misses, "a", 0, T0);
-    expect(misses, "a", T0 + 1, MISS_DOUBT);
+    expect(misses, "a", T0 + 1, MISS_MIXED);
     expect(misses, "a", T0 + 2, MISS_NONE);
     /* With others: none of them is believed. */
     missed(misses, "b", 1, T0);
     missed(misses, "b", 0, T0);
-    expect(misses, "b", T0 + 1, MISS_DOUBT);
+    expect(misses, "b", T0 + 1, MISS_MIXED);
     missed(misses, "b", 2, T0);
     expect(misses, "b", T0 + 1, MISS_MIXED);
     expect(misses, "b", T0 + 1, MISS_MIXED);
