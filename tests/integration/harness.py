@@ -407,13 +407,10 @@ class Daemon(Process):
         return b"\n".join(parts)
 
     def memory(self):
-        """Bytes of memory that are this process's own (Private_* of /proc/PID/smaps_rollup)."""
-        total = 0
+        """Bytes of memory that the process has asked for: Anonymous of /proc/PID/smaps_rollup. Not the files of
+        its state folder, which it has mapped and looks through little by little."""
         with open("/proc/%d/smaps_rollup" % self.pid) as file:
-            for line in file:
-                if line.startswith(("Private_Dirty", "Private_Clean")):
-                    total += int(line.split()[1]) * 1024
-        return total
+            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Anonymous:"))
 
     def cpu_seconds(self):
         with open("/proc/%d/stat" % self.pid) as file:
