@@ -87,9 +87,7 @@ static enum verdict take(struct miss *miss, uint8_t *token)
         verdict = MISS_DOUBT;
     else if (miss->count == 0)
         verdict = MISS_NONE;
-    else if (miss->empty)
-        verdict = MISS_DOUBT;
-    else if (miss->mixed)
+    else if ((miss->empty && asked.fault != LATE_EMPTY) || miss->mixed)
         verdict = MISS_MIXED;
     if (miss->count > 0)
         miss->count--;
@@ -276,8 +274,8 @@ bool step(struct state *state, unsigned index)
             client->step = client->operation == OP_ADD ? ADD_VALUE : FILL;
             return true;
         }
-        if (verdict == MISS_DOUBT && asked.fault == LATE_EMPTY)
-            verdict = MISS_FILL, client->token = state->epoch;
+        if (verdict == MISS_FILL && client->token == 0)
+            client->token = state->epoch; /* LATE_EMPTY */
         if (verdict != MISS_FILL)
             client->token = 0;
         if (client->operation == OP_ADD) {
