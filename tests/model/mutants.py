@@ -57,8 +57,8 @@ MUTANTS = {
         "if (set->counts[way] < COUNT_MAX)")], count=0),
     # A miss whose token is not known is none.
     "unknown-is-none": Mutant("epoch", "G3", [(
-        MISSES, "    if (token_is_none(token))\n        return MISS_DOUBT;",
-        "    if (token_is_none(token))\n        return MISS_NONE;")], kinds=CUTS, count=14),
+        MISSES, "    if (token_is_none(token) || ((mark",
+        "    if (token_is_none(token))\n        return MISS_NONE;\n    if (((mark")], kinds=CUTS, count=14),
     # An add stores with the present token, whichever it answers a miss of.
     "add-now": Mutant("epoch", "G3", [(
         CHANGE, "(fills && !token_equal(&change->miss, &change->now.token))",
