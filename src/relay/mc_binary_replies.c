@@ -270,7 +270,7 @@ static void pair_status(struct mc_connection *connection, const struct mc_binary
     count_status(op, reply->status);
     if (!gone)
         mc_op_put_back(op);
-    if (!gone && op->primary == NULL && reply->status != MC_BINARY_EXISTS)
+    if (!gone && op->primary == NULL && reply->status >= MC_BINARY_NO_MEMORY)
         mc_journal_refused(op);
     if ((op->flags & MC_OP_DROP) && gone) {
         if ((op->flags & MC_OP_FAILED) == 0)

@@ -226,7 +226,7 @@ static void answer(struct mc_op *op, const struct mc_meta_reply *reply, struct s
             mc_op_part_failed(op, "a memcached server refused the delete");
         return;
     }
-    if (is_error(reply->code))
+    if (reply->code == MC_META_SERVER_ERROR)
         mc_journal_refused(op);
     if (op->flags & MC_OP_TOO_LARGE) {
         mc_op_part_done(op, too_large);

@@ -241,7 +241,8 @@ static void pair_line(struct mc_connection *connection, const struct mc_reply *r
         return;
     }
     if (refused) {
-        mc_journal_refused(op);
+        if (reply->kind == MC_REPLY_SERVER_ERROR)
+            mc_journal_refused(op);
         mc_op_put_back(op);
     } else if (op->flags & MC_OP_DROP) {
         line = SLICE("STORED\r\n");

@@ -406,6 +406,14 @@ class Daemon(Process):
                     parts.append(file.read())
         return b"\n".join(parts)
 
+    def at_rest(self):
+        """Waits until all memcached servers are up, nothing waits for one, and none is still to be told of anything, which
+        would delete what is stored now. What is shown of the journal is of the last tick: so two looks."""
+        for _ in range(2):
+            eventually(lambda: all(row["state"] == "up" and row["waiting"] == 0 and row["journal_pending"] == 0
+                                   for row in self.show("servers")), "the servers' rest")
+            time.sleep(0.3)
+
     def memory(self):
         """Bytes of memory that the process has asked for: Anonymous of /proc/PID/smaps_rollup. Not the files of
         its state folder, which it has mapped and looks through little by little."""

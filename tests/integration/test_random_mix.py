@@ -381,8 +381,7 @@ class Mix(harness.Test):
 
     def settle(self, daemon, clients):
         """All servers are back: nothing fails, is lost or hangs about."""
-        harness.eventually(lambda: all(row["state"] == "up" and row["waiting"] == 0
-                                       for row in daemon.show("servers")), "the servers' return")
+        daemon.at_rest()
         for client in clients:
             for key in client.keys:
                 client.last(key, b"last" + key)

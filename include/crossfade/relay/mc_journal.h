@@ -54,8 +54,9 @@ void mc_journal_epoch(struct mc_server *server, const struct mc_dialect *dialect
                       const struct mc_client *client, struct slice key);
 
 /*
- * The server answers the operation's own part with an error of its own. Of a delete that means that
- * the old value is still there; of a write its client gets to hear what stands there now.
+ * The server answers the operation's own part with an error of the server. Of a delete that means
+ * that the old value is still there; of a write its client gets to hear what stands there now. Not
+ * for what is the client's fault: it must not be able to close the gate for others.
  */
 void mc_journal_refused(const struct mc_op *op);
 
