@@ -17,7 +17,6 @@
 #include "crossfade/relay/mc_pools.h"
 
 #include <endian.h>
-#include <stdio.h>
 
 /* The exptime of an increment that makes nothing. */
 #define NO_INITIAL UINT32_MAX
@@ -164,26 +163,15 @@ static enum mc_step change(const struct write *write)
 
 static enum mc_step set(const struct write *write)
 {
-    struct token token = { { 0, 0 } };
+    struct token token;
+    enum mc_epoch_write kind =
+        mc_epoch_judge_set(write->client, write->place, write->request.key, &token);
 
-    switch (mc_epoch_judge_set(write->client, write->place, write->request.key, &token)) {
-    case MC_EPOCH_FILL:
-        write->op->flags |= MC_OP_FILL;
-        write->op->token = token;
-        return store(write, false);
-    case MC_EPOCH_MUTATE:
-        write->op->token = token;
-        return store(write, true);
-    case MC_EPOCH_REFUSE:
-        write->op->flags |= MC_OP_FILL | MC_OP_DROP;
-        return discard(write, NULL, EPOCH_CHANGED);
-    case MC_EPOCH_DOUBT:
-        write->op->flags |= MC_OP_FILL | MC_OP_DROP;
-        return discard(write, &token, EPOCH_CHANGED);
-    case MC_EPOCH_CHANGE:
-        break;
-    }
-    return change(write);
+    if (kind == MC_EPOCH_CHANGE)
+        return change(write);
+    if (mc_epoch_mark_set(write->op, kind, &token))
+        return store(write, kind == MC_EPOCH_MUTATE);
+    return discard(write, kind == MC_EPOCH_DOUBT ? &token : NULL, EPOCH_CHANGED);
 }
 
 enum mc_step mc_binary_forward_epoch(struct mc_client *client,
@@ -215,7 +203,7 @@ enum mc_step mc_binary_forward_epoch(struct mc_client *client,
 
 /* -- Replies ----------------------------------------------------------------------------------- */
 
-/* `flags`: in front, or NULL. */
+/* What its client gets of a request that is done; nothing if it is a quiet one. */
 static void set_done(struct mc_op *op, uint64_t cas, struct slice extras, struct slice value)
 {
     const struct mc_binary_reply reply = { .opcode = op->opcode,
@@ -239,33 +227,6 @@ static void set_done(struct mc_op *op, uint64_t cas, struct slice extras, struct
 void mc_binary_set_kept(struct mc_op *op)
 {
     set_done(op, NO_CAS, slice_of(NULL, 0), slice_of(NULL, 0));
-}
-
-static void count(const struct mc_op *op, const struct mc_changed *result)
-{
-    struct mc_arm_cell *cell = op->cell;
-    bool done = result->kind == MC_CHANGED;
-    bool missed = result->kind == MC_CHANGE_NOT_FOUND;
-
-    switch (op->verb) {
-    case MC_DELETE:
-        counter_add(done ? &cell->delete_hits : &cell->delete_misses, 1);
-        break;
-    case MC_INCR:
-        counter_add(missed ? &cell->incr_misses : &cell->incr_hits, 1);
-        break;
-    case MC_DECR:
-        counter_add(missed ? &cell->decr_misses : &cell->decr_hits, 1);
-        break;
-    case MC_TOUCH:
-        counter_add(done ? &cell->touch_hits : &cell->touch_misses, 1);
-        break;
-    case MC_CAS:
-        counter_add(done ? &cell->cas_hits : missed ? &cell->cas_misses : &cell->cas_badval, 1);
-        break;
-    default:
-        break;
-    }
 }
 
 static void set_changed(struct mc_op *op, const struct mc_changed *result)
@@ -306,14 +267,6 @@ static uint16_t status_of(const struct mc_op *op, enum mc_changed_kind kind)
 
 void mc_binary_changed(struct mc_op *op, const struct mc_changed *result)
 {
-    char text[200];
-
-    if (result->kind == MC_CHANGE_FAILED) {
-        (void)snprintf(text, sizeof(text), "%.*s", (int)result->text.len, result->text.data);
-        mc_op_part_failed(op, text);
-        return;
-    }
-    count(op, result);
     if (op->client != NULL && (op->flags & MC_OP_FAILED) == 0) {
         if (result->kind == MC_CHANGED) {
             set_changed(op, result);

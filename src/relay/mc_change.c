@@ -54,12 +54,42 @@ static void put_back(const struct mc_change *change)
                           change->verdict == MISS_FILL ? &change->miss : &none);
 }
 
+static void count(const struct mc_change *change, enum mc_changed_kind kind)
+{
+    struct mc_arm_cell *cell = change->op->cell;
+    bool done = kind == MC_CHANGED;
+    bool missed = kind == MC_CHANGE_NOT_FOUND;
+
+    if (kind == MC_CHANGE_TOO_LARGE)
+        return;
+    switch (change->request.verb) {
+    case MC_DELETE:
+        counter_add(done ? &cell->delete_hits : &cell->delete_misses, 1);
+        break;
+    case MC_INCR:
+        counter_add(missed ? &cell->incr_misses : &cell->incr_hits, 1);
+        break;
+    case MC_DECR:
+        counter_add(missed ? &cell->decr_misses : &cell->decr_hits, 1);
+        break;
+    case MC_TOUCH:
+        counter_add(done ? &cell->touch_hits : &cell->touch_misses, 1);
+        break;
+    case MC_CAS:
+        counter_add(done ? &cell->cas_hits : missed ? &cell->cas_misses : &cell->cas_badval, 1);
+        break;
+    default:
+        break;
+    }
+}
+
 void mc_change_finish(struct mc_change *change, enum mc_changed_kind kind)
 {
     struct mc_changed result = change->result;
     const struct mc_dialect *dialect = change->dialect;
 
     result.kind = kind;
+    count(change, kind);
     if (kind == MC_CHANGE_TOO_LARGE)
         put_back(change);
     dialect->changed(release(change), &result);
@@ -483,7 +513,6 @@ bool mc_change_start(struct mc_op *op, const struct key_place *place,
         change->request.chunk = chunk_ref(request->chunk);
     change->writes = place->writes;
     change->max_value = mc_view_config(view)->max_value;
-    change->result.verb = request->verb;
     memcpy(change->key, request->key.data, request->key.len);
     change->request.key = slice_of(change->key, request->key.len);
     keyspace_epoch(mc_client_plan(op->client)->keyspace, request->key, &epoch_place);

@@ -119,16 +119,11 @@ bool mc_epoch_fetched(const struct buffer *value, struct epoch *epoch)
     return value->len == len && epoch_read(slice_of(bytes, len), epoch);
 }
 
-/* Nothing is known of the epoch: whoever fills now is not believed. */
-static void remember_unknown(struct mc_op *op)
+/* Whoever fills now is not believed. */
+void mc_epoch_unknown(struct mc_op *op)
 {
     op->token = (struct token){ { 0, 0 } };
     mc_remember_miss(op, MC_MISS_READ);
-}
-
-void mc_epoch_unknown(struct mc_op *op)
-{
-    remember_unknown(op);
 }
 
 /* The token in op->token is the one in force, or none. */
@@ -208,7 +203,7 @@ bool mc_epoch_missed(struct mc_connection *connection, struct mc_op *op)
     counter_add(&op->cell->epochs_absent, 1);
     if (make_epoch(connection, op))
         return false;
-    remember_unknown(op);
+    mc_epoch_unknown(op);
     return true;
 }
 
@@ -243,6 +238,19 @@ enum mc_epoch_write mc_epoch_judge_set(struct mc_client *client, const struct ke
     }
     counter_add(&cell->sets_as_mutation, 1);
     return MC_EPOCH_MUTATE;
+}
+
+bool mc_epoch_mark_set(struct mc_op *op, enum mc_epoch_write write, const struct token *token)
+{
+    bool kept = write == MC_EPOCH_FILL || write == MC_EPOCH_MUTATE;
+
+    if (write != MC_EPOCH_MUTATE)
+        op->flags |= MC_OP_FILL;
+    if (kept)
+        op->token = *token;
+    else
+        op->flags |= MC_OP_DROP;
+    return kept;
 }
 
 void mc_epoch_put_back(const struct mc_client *client, struct slice key, const struct token *token)

@@ -27,6 +27,10 @@
 #define PATH_ROOM 4096
 /* Between two lines about one server's floor. */
 #define TELL_PAUSE 10u /* seconds */
+/* What the operator has to know, and may do, of a server with a floor. */
+#define FLOOR_MEANS                                                                                \
+    "keys of coherence fanout there are misses until it is started anew, or flushed and "          \
+    "\"crossfadectl forget-lost %s\" given"
 
 struct mc_journal {
     struct journal_map map;
@@ -101,9 +105,8 @@ static void say_lost(struct mc_owed *owed, uint64_t now, const char *why)
     if (now < told + TELL_PAUSE || !atomic_compare_exchange_strong(&owed->told, &told, now))
         return;
     log_error("memcached server %s: invalidations for it are lost, %s: what it holds from before "
-              "now is not believed; keys of coherence fanout there are misses until it is started "
-              "anew, or \"crossfadectl forget-lost\"",
-              owed->name, why);
+              "now is not believed; " FLOOR_MEANS,
+              owed->name, why, owed->name);
 }
 
 /* -- What is owed ------------------------------------------------------------------------------ */
@@ -425,8 +428,8 @@ static void set_aside(struct mc_journal *journal, unsigned file, const char *pat
                   path, aside);
     else
         log_error("%s is damaged, and is %s now: %zu of its entries are lost", path, aside, lost);
-    log_error("what the memcached servers hold from before now is not believed; keys of coherence "
-              "fanout there are misses until \"crossfadectl forget-lost\"");
+    log_error("what any memcached server holds from before now is not believed; " FLOOR_MEANS,
+              "ADDRESS");
 }
 
 /* The whole file, mapped; false with errno. An empty one has no bytes. */
@@ -551,10 +554,8 @@ static void report(const struct mc_journal *journal)
     for (unsigned i = 0; i < JOURNAL_SERVERS; i++) {
         const struct mc_owed *owed = &journal->owed[i];
         if (owed->name != NULL && atomic_load(&owed->floor) != 0)
-            log_warn(
-                "memcached server %s: invalidations for it were lost; keys of coherence fanout "
-                "there are misses until \"crossfadectl forget-lost\"",
-                owed->name);
+            log_warn("memcached server %s: invalidations for it were lost; " FLOOR_MEANS,
+                     owed->name, owed->name);
     }
 }
 

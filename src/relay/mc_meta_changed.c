@@ -16,24 +16,6 @@ static const struct slice no_number =
     SLICE_INIT("CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
 static const struct slice too_large = SLICE_INIT("SERVER_ERROR object too large for cache\r\n");
 
-static void count(const struct mc_op *op, const struct mc_changed *result)
-{
-    struct mc_arm_cell *cell = op->cell;
-    bool done = result->kind == MC_CHANGED;
-    bool missed = result->kind == MC_CHANGE_NOT_FOUND;
-
-    if (result->kind == MC_CHANGE_FAILED || result->kind == MC_CHANGE_TOO_LARGE)
-        return;
-    if (op->verb == MC_META_DELETE)
-        counter_add(done ? &cell->delete_hits : &cell->delete_misses, 1);
-    else if (op->verb == MC_META_ARITHMETIC && mc_meta_note_of(op)->decrements)
-        counter_add(missed ? &cell->decr_misses : &cell->decr_hits, 1);
-    else if (op->verb == MC_META_ARITHMETIC)
-        counter_add(missed ? &cell->incr_misses : &cell->incr_hits, 1);
-    else if (mc_meta_note_of(op)->with_cas)
-        counter_add(done ? &cell->cas_hits : missed ? &cell->cas_misses : &cell->cas_badval, 1);
-}
-
 /* The flags that the server would have answered, in the order in which they were asked for. */
 static size_t write_flags(const struct mc_op *op, struct slice letters,
                           const struct mc_changed *result, char *out)
@@ -107,19 +89,12 @@ static void answer(struct mc_op *op, const struct mc_changed *result)
 
 void mc_meta_changed(struct mc_op *op, const struct mc_changed *result)
 {
-    char text[200];
-
-    count(op, result);
     switch (result->kind) {
     case MC_CHANGE_NO_NUMBER:
         mc_op_part_done(op, no_number);
         break;
     case MC_CHANGE_TOO_LARGE:
         mc_op_part_done(op, too_large);
-        break;
-    case MC_CHANGE_FAILED:
-        (void)snprintf(text, sizeof(text), "%.*s", (int)result->text.len, result->text.data);
-        mc_op_part_failed(op, text);
         break;
     default:
         answer(op, result);

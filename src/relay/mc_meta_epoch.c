@@ -185,12 +185,7 @@ static enum mc_step forward_set(struct mc_client *client, struct mc_meta_command
 
     if (op == NULL)
         return MC_STEP_CLOSE;
-    if (write != MC_EPOCH_MUTATE)
-        op->flags |= MC_OP_FILL;
-    if (kept)
-        op->token = *token;
-    else
-        op->flags |= MC_OP_DROP;
+    (void)mc_epoch_mark_set(op, write, token);
     if (connection == NULL) {
         if (invalidates)
             mc_journal_epoch(server, &mc_text, client, command->key);

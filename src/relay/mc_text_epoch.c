@@ -160,26 +160,15 @@ static enum mc_forward_verdict change(const struct write *write)
 
 static enum mc_forward_verdict set(const struct write *write)
 {
-    struct token token = { { 0, 0 } };
+    struct token token;
+    enum mc_epoch_write kind =
+        mc_epoch_judge_set(write->client, write->place, write->request->keys, &token);
 
-    switch (mc_epoch_judge_set(write->client, write->place, write->request->keys, &token)) {
-    case MC_EPOCH_FILL:
-        write->op->flags |= MC_OP_FILL;
-        write->op->token = token;
-        return store(write, false);
-    case MC_EPOCH_MUTATE:
-        write->op->token = token;
-        return store(write, true);
-    case MC_EPOCH_REFUSE:
-        write->op->flags |= MC_OP_FILL | MC_OP_DROP;
-        return discard(write, NULL, EPOCH_CHANGED);
-    case MC_EPOCH_DOUBT:
-        write->op->flags |= MC_OP_FILL | MC_OP_DROP;
-        return discard(write, &token, EPOCH_CHANGED);
-    case MC_EPOCH_CHANGE:
-        break;
-    }
-    return change(write);
+    if (kind == MC_EPOCH_CHANGE)
+        return change(write);
+    if (mc_epoch_mark_set(write->op, kind, &token))
+        return store(write, kind == MC_EPOCH_MUTATE);
+    return discard(write, kind == MC_EPOCH_DOUBT ? &token : NULL, EPOCH_CHANGED);
 }
 
 enum mc_forward_verdict mc_text_forward_epoch(struct mc_client *client,
@@ -212,34 +201,6 @@ enum mc_forward_verdict mc_text_forward_epoch(struct mc_client *client,
 
 /* -- The answers of changes -------------------------------------------------------------------- */
 
-static void count(const struct mc_op *op, const struct mc_changed *result)
-{
-    struct mc_arm_cell *cell = op->cell;
-    bool done = result->kind == MC_CHANGED;
-
-    if (result->kind == MC_CHANGE_FAILED || result->kind == MC_CHANGE_TOO_LARGE)
-        return;
-    switch (op->verb) {
-    case MC_INCR:
-        counter_add(result->kind == MC_CHANGE_NOT_FOUND ? &cell->incr_misses : &cell->incr_hits, 1);
-        break;
-    case MC_DECR:
-        counter_add(result->kind == MC_CHANGE_NOT_FOUND ? &cell->decr_misses : &cell->decr_hits, 1);
-        break;
-    case MC_TOUCH:
-        counter_add(done ? &cell->touch_hits : &cell->touch_misses, 1);
-        break;
-    case MC_CAS:
-        counter_add(done                                  ? &cell->cas_hits
-                    : result->kind == MC_CHANGE_NOT_FOUND ? &cell->cas_misses
-                                                          : &cell->cas_badval,
-                    1);
-        break;
-    default:
-        break;
-    }
-}
-
 void mc_text_changed(struct mc_op *op, const struct mc_changed *result)
 {
     static const struct slice lines[] = {
@@ -251,15 +212,9 @@ void mc_text_changed(struct mc_op *op, const struct mc_changed *result)
             SLICE_INIT("CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"),
         [MC_CHANGE_TOO_LARGE] = SLICE_INIT("SERVER_ERROR object too large for cache\r\n"),
     };
-    char text[200];
+    char text[32];
     int len;
 
-    count(op, result);
-    if (result->kind == MC_CHANGE_FAILED) {
-        (void)snprintf(text, sizeof(text), "%.*s", (int)result->text.len, result->text.data);
-        mc_op_part_failed(op, text);
-        return;
-    }
     if (result->kind == MC_CHANGED && op->verb == MC_TOUCH) {
         mc_op_part_done(op, SLICE("TOUCHED\r\n"));
         return;

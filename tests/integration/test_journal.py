@@ -88,6 +88,13 @@ class Rig(harness.Test):
             line = wire.line()
             self.assertTrue(line.startswith(b"SERVER_ERROR "), line)
 
+    def filled(self):
+        """Each arm has a copy of k."""
+        memcached = self.memcached()
+        daemon = self.daemon(self.config(memcached))
+        self.fill(daemon)
+        return memcached, daemon
+
     def row(self, daemon, which=0):
         return daemon.show("servers")[which]
 
@@ -134,9 +141,7 @@ class Rig(harness.Test):
 
 class Journal(Rig):
     def test_g5_a_server_that_stands_still(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.freeze()
         self.fails(daemon, b"delete k\r\n")
         memcached.thaw()
@@ -150,9 +155,7 @@ class Journal(Rig):
         self.assertIn("has been told of all invalidations", log)
 
     def test_g5_a_delete_that_was_never_sent(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.freeze()
         self.fails(daemon, b"delete other\r\n")     # now it is down
         self.fails(daemon, b"delete k\r\n")
@@ -161,9 +164,7 @@ class Journal(Rig):
         self.works(daemon)
 
     def test_g5_the_daemon_is_killed_after_the_error(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.freeze()
         self.fails(daemon, b"delete k\r\n")
         daemon.kill()
@@ -173,9 +174,7 @@ class Journal(Rig):
         self.works(daemon)
 
     def test_g5_the_daemon_stops_in_order_and_comes_back_before_the_server(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.freeze()
         self.fails(daemon, b"delete k\r\n")
         daemon.stop()
@@ -190,9 +189,7 @@ class Journal(Rig):
         self.works(daemon)
 
     def test_g5_a_killed_server_is_told_when_it_is_back(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.kill()
         self.fails(daemon, b"delete k\r\n")
         self.fails(daemon, b"set k 0 0 3\r\nnew\r\n")
@@ -213,9 +210,7 @@ class Journal(Rig):
         self.works(daemon)
 
     def test_g5_commands_without_a_reply_are_kept_too(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.freeze()
         with daemon.wire("py3") as wire:
             wire.send(b"delete k noreply\r\n")
@@ -250,9 +245,7 @@ class Journal(Rig):
 
     def test_g5_what_a_server_has_in_its_queue_runs_before_what_it_is_told_then(self):
         """The write that was given up runs when the server goes on; the replay comes behind it."""
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.freeze()
         self.fails(daemon, b"set k 0 0 4\r\nlate\r\n")
         harness.eventually(lambda: self.row(daemon)["fences"] > 0, "the fence")
@@ -293,9 +286,7 @@ class Journal(Rig):
         self.works(daemon)
 
     def test_a_client_that_breaks_off_its_value_has_given_no_command(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         with daemon.wire("py3") as wire:
             wire.send(b"set k 0 0 900000\r\n" + b"x" * 100000)
             harness.eventually(lambda: self.row(daemon)["bytes_written"] > 90000, "the beginning")
@@ -414,9 +405,7 @@ class Bounds(Rig):
         self.assertGreater(self.row(daemon)["journal_floor"], 0)
 
     def test_a_damaged_journal_is_set_aside_and_nothing_of_before_is_believed(self):
-        memcached = self.memcached()
-        daemon = self.daemon(self.config(memcached))
-        self.fill(daemon)
+        memcached, daemon = self.filled()
         memcached.freeze()
         self.fails(daemon, b"delete k\r\n")
         daemon.kill()

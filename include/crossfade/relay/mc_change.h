@@ -54,23 +54,21 @@ enum mc_changed_kind {
     MC_CHANGE_NOT_STORED, /* of add, replace, append, prepend */
     MC_CHANGE_EXISTS,
     MC_CHANGE_NO_NUMBER,
-    MC_CHANGE_TOO_LARGE,
-    MC_CHANGE_FAILED /* text: a sentence */
+    MC_CHANGE_TOO_LARGE
 };
 
 struct mc_changed {
     enum mc_changed_kind kind;
-    enum mc_verb verb;
     uint64_t number; /* incr, decr */
     uint64_t cas;    /* the new one; 0: not known */
     int64_t ttl;     /* MC_TTL_* */
     uint32_t flags;
-    struct slice text;
 };
 
 /*
  * The operation is in its client's line (or silent) and on no connection. Its answer is written by
- * its dialect's changed(), which ends with mc_op_part_done. False without memory: the caller fails
+ * its dialect's changed(), which ends with mc_op_part_done; one that came to nothing because of a
+ * server fails by mc_op_part_failed. It is counted here, in the arm's statistics. False without memory: the caller fails
  * the operation.
  */
 bool mc_change_start(struct mc_op *op, const struct key_place *place,

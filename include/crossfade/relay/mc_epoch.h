@@ -54,6 +54,10 @@ enum mc_epoch_write {
 enum mc_epoch_write mc_epoch_judge_set(struct mc_client *client, const struct key_place *place,
                                        struct slice key, struct token *token);
 
+/* Of an operation whose set is that: what its failure and its answer depend on. True: its value is
+ * stored; else what is composed is a delete. */
+bool mc_epoch_mark_set(struct mc_op *op, enum mc_epoch_write write, const struct token *token);
+
 /*
  * A set that was MC_EPOCH_FILL, _REFUSE or _DOUBT came to nothing: its client may try again, and
  * that must not be taken for a mutation. `token`: of a fill, else none.

@@ -132,8 +132,6 @@ static void changed(struct mc_op *op, const struct mc_changed *result)
 {
     cr_assert_lt(current->changed, RIG_RESULTS);
     current->results[current->changed] = *result;
-    (void)snprintf(current->text, sizeof(current->text), "%.*s", (int)result->text.len,
-                   result->text.data);
     current->changed++;
     mc_op_part_done(op, SLICE("CHANGED\r\n"));
 }

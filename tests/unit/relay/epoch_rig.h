@@ -60,7 +60,6 @@ struct epoch_rig {
     unsigned missed;
     unsigned changed;
     struct mc_changed results[RIG_RESULTS];
-    char text[300];
 };
 
 /* cache: lines of the cache section, each behind two blanks. */
